@@ -1,0 +1,174 @@
+package cdp
+
+import (
+	"slices"
+	"sync"
+)
+
+// TargetInfo is what the browser says of a target.
+type TargetInfo struct {
+	TargetID         string `json:"targetId"`
+	Type             string `json:"type"`
+	Subtype          string `json:"subtype,omitzero"`
+	Title            string `json:"title"`
+	URL              string `json:"url"`
+	Attached         bool   `json:"attached"`
+	OpenerID         string `json:"openerId,omitzero"`
+	OpenerFrameID    string `json:"openerFrameId,omitzero"`
+	CanAccessOpener  bool   `json:"canAccessOpener"`
+	BrowserContextID string `json:"browserContextId,omitzero"`
+}
+
+// Types of targets.
+const (
+	TargetPage          = "page"
+	TargetIFrame        = "iframe" // a frame in a process of its own
+	TargetWorker        = "worker"
+	TargetSharedWorker  = "shared_worker"
+	TargetServiceWorker = "service_worker"
+)
+
+// Target is something in the browser that runs code and that the connection is
+// attached to: a page, a cross-process frame or a worker.
+type Target struct {
+	// Session is the connection's session with the target.
+	Session *Session
+	// Parent is the target that this one belongs to: the page of a frame or of
+	// a dedicated worker. It is nil for what stands for itself.
+	Parent *Target
+
+	tree  *Tree
+	ready chan struct{}
+
+	mu     sync.Mutex
+	info   TargetInfo
+	frames *frames // of the page, shared with its frame targets
+}
+
+// ID is the target's id. The id of a page is that of its main frame, the id of
+// a frame target that of its frame.
+func (t *Target) ID() string { return t.info.TargetID }
+
+// Type is one of the types of targets.
+func (t *Target) Type() string { return t.info.Type }
+
+// BrowserContextID is the browser context that the target belongs to.
+func (t *Target) BrowserContextID() string { return t.info.BrowserContextID }
+
+// Info is what the browser last said of the target.
+func (t *Target) Info() TargetInfo {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.info
+}
+
+// Page is the page that the target is or belongs to, nil for shared and service
+// workers.
+func (t *Target) Page() *Target {
+	for t.Parent != nil {
+		t = t.Parent
+	}
+	if t.info.Type != TargetPage {
+		return nil
+	}
+	return t
+}
+
+// Ready is closed when every command of the target's set-up has been answered.
+func (t *Target) Ready() <-chan struct{} { return t.ready }
+
+// HasFrames reports whether the target shows documents: it has the domains Page
+// and Fetch, and frames.
+func (t *Target) HasFrames() bool {
+	return t.info.Type == TargetPage || t.info.Type == TargetIFrame
+}
+
+// Frames are the frames of a page, cross-process ones included, parents before
+// children. It is nil for workers.
+func (t *Target) Frames() []Frame {
+	if t.frames == nil {
+		return nil
+	}
+	return t.frames.list()
+}
+
+// Frame is the frame with the id in the target's page.
+func (t *Target) Frame(id string) (Frame, bool) {
+	if t.frames == nil {
+		return Frame{}, false
+	}
+	return t.frames.get(id)
+}
+
+// Frame is one frame of a page.
+type Frame struct {
+	// ID is the frame's id, and its target's if it has one of its own.
+	ID string
+	// ParentID is empty for the main frame.
+	ParentID string
+	// LoaderID changes with each document.
+	LoaderID string
+	Name     string
+	URL      string
+	// Origin is the security origin, such as "https://example.test", or "null".
+	Origin string
+	// Target is where the frame's document runs.
+	Target *Target
+}
+
+// frames is the frame tree of one page.
+type frames struct {
+	mu   sync.Mutex
+	byID map[string]*Frame
+	ids  []string // in the order in which they came
+}
+
+func newFrames() *frames { return &frames{byID: map[string]*Frame{}} }
+
+func (f *frames) list() []Frame {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]Frame, 0, len(f.ids))
+	for _, id := range f.ids {
+		out = append(out, *f.byID[id])
+	}
+	return out
+}
+
+func (f *frames) get(id string) (Frame, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if frame := f.byID[id]; frame != nil {
+		return *frame, true
+	}
+	return Frame{}, false
+}
+
+// update changes the frame with the id, adding it where it is new.
+func (f *frames) update(id string, change func(*Frame)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	frame := f.byID[id]
+	if frame == nil {
+		frame = &Frame{ID: id}
+		f.byID[id] = frame
+		f.ids = append(f.ids, id)
+	}
+	change(frame)
+}
+
+// remove forgets a frame and all below it.
+func (f *frames) remove(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	gone := map[string]bool{id: true}
+	for _, other := range f.ids { // parents come before their children
+		if gone[f.byID[other].ParentID] {
+			gone[other] = true
+		}
+	}
+	f.ids = slices.DeleteFunc(f.ids, func(other string) bool { return gone[other] })
+	for other := range gone {
+		delete(f.byID, other)
+	}
+}

@@ -1,0 +1,26 @@
+package cdp
+
+// A Transport moves whole frames, one JSON text each, to and from a browser.
+// One goroutine reads and one writes. Close ends both.
+type Transport interface {
+	// ReadFrame returns the next frame, which stays valid until the next call.
+	// For a frame over the transport's limit it returns the first bytes of it
+	// and a *FrameTooLargeError, and can be called again. Any other error is
+	// the end of the connection.
+	ReadFrame() ([]byte, error)
+
+	// WriteFrames writes the frames in order, in as few writes as it can.
+	WriteFrames(frames [][]byte) error
+
+	// Close ends the connection. It makes ReadFrame and WriteFrames return.
+	Close() error
+}
+
+// MaxCommandSize is the size in bytes of the largest command frame. Chromium's
+// DevTools pipe reads into a buffer of 100 MiB (kReceiveBufferSizeForDevTools)
+// and closes the connection when a command does not fit.
+const MaxCommandSize = 100<<20 - 1<<10
+
+// maxFrameSize is the size in bytes of the largest frame taken from a browser.
+// It guards the memory of the program; no command asks for as much.
+const maxFrameSize = 1 << 30
