@@ -129,7 +129,8 @@ func (tr *Tree) tapTargets() {
 			TargetInfo         TargetInfo `json:"targetInfo"`
 			WaitingForDebugger bool       `json:"waitingForDebugger"`
 		}
-		if tr.decode(params, &ev) && !s.virtual() {
+		// The browser session of a virtual client was asked for.
+		if tr.decode(params, &ev) && !s.virtual() && ev.TargetInfo.Type != "browser" {
 			tr.attached(s, ev.SessionID, ev.TargetInfo)
 		}
 	})

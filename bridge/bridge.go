@@ -1,0 +1,230 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"sync"
+
+	"github.com/cdpbridge/cdpbridge/chromium"
+)
+
+// FlagSet is a set of switches that Chromium is started with.
+type FlagSet = chromium.FlagSet
+
+// The flag sets.
+const (
+	// Lean switches off what costs time and memory and what no page can notice.
+	Lean = chromium.Lean
+	// Stock leaves Chromium's features as they are.
+	Stock = chromium.Stock
+	// Fast is Lean, and switches off PaintHolding, RenderDocument and the
+	// back-forward cache too: for test harnesses. Pages can notice the latter.
+	Fast = chromium.Fast
+)
+
+// Options are the options of Launch. The zero value is a headless Chromium in a
+// temporary directory with its sandbox on.
+type Options struct {
+	// UserDataDir holds the default session and, below Partitions, the other
+	// persistent ones. It is made if it is missing. Empty means a temporary
+	// directory that is removed at the end.
+	UserDataDir string
+	// Binary is the browser to start. Empty means $BRIDGE_CHROMIUM, then the
+	// well-known places of Chromium, Chrome and Edge.
+	Binary string
+	// Headful shows windows on the display; false starts Chromium headless.
+	Headful bool
+	// Flags is the set of switches: Lean by default.
+	Flags FlagSet
+	// Args are further switches, such as "--window-size=800,600". A list of
+	// features in them is merged with the bridge's own.
+	Args []string
+	// NoSandbox takes Chromium's sandbox away. Every page could then do what the
+	// process may do: only for containers that cannot have it and trust what
+	// they open.
+	NoSandbox bool
+	// User is who Chromium runs as when the bridge runs as root. nil means an
+	// unprivileged user of the system.
+	User *chromium.User
+	// ContextsPerHost is how many sessions in memory share a Chromium process;
+	// 0 means 64.
+	ContextsPerHost int
+	// ClientsPerHost is how many attached clients (Session.Attach) a process of
+	// sessions in memory takes before further sessions go to another; 0 means
+	// 32.
+	ClientsPerHost int
+	// Logger gets what the bridge and Chromium have to say; nil discards it.
+	Logger *slog.Logger
+}
+
+// Browser is a running bridge: one or more Chromium processes and the sessions
+// in them. It is safe for use by several goroutines.
+type Browser struct {
+	opts   Options
+	log    *slog.Logger
+	binary string
+	remote *host // the one host of a browser that the bridge did not start
+	life   context.Context
+	end    context.CancelFunc
+
+	goneHandler    setter[func(*HostGoneError)]
+	createdHandler setter[func(*Session)]
+
+	pooling sync.Mutex // held while a host for sessions in memory is chosen
+
+	mu       sync.Mutex
+	sessions map[sessionKey]*Session
+	hosts    []*host
+	closed   bool
+}
+
+// Launch starts Chromium and returns when it answers. Close ends it. Errors are
+// *chromium.NotFoundError, *chromium.LockedError and the like, which say what to
+// do, and *HostGoneError when Chromium does not come up.
+func Launch(ctx context.Context, o Options) (*Browser, error) {
+	binary, err := chromium.Find(o.Binary)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := chromium.ProbeVersion(ctx, binary); err != nil {
+		return nil, err
+	}
+	if o.UserDataDir != "" {
+		if o.UserDataDir, err = filepath.Abs(o.UserDataDir); err != nil {
+			return nil, err
+		}
+	}
+	b := newBrowser(o)
+	b.binary = binary
+	if _, err := b.FromPartition(ctx, "", PartitionOptions{}); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func newBrowser(o Options) *Browser {
+	if o.ContextsPerHost <= 0 {
+		o.ContextsPerHost = 64
+	}
+	if o.ClientsPerHost <= 0 {
+		o.ClientsPerHost = 32
+	}
+	b := &Browser{opts: o, log: o.Logger, sessions: map[sessionKey]*Session{}}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	b.life, b.end = context.WithCancel(context.Background())
+	return b
+}
+
+// DefaultSession is the session of the partition "": persistent when the
+// Browser has a UserDataDir.
+func (b *Browser) DefaultSession() *Session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sessions[sessionKey{}]
+}
+
+// Sessions are the sessions that are open, the default one first, the others by
+// name.
+func (b *Browser) Sessions() []*Session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]*Session, 0, len(b.sessions))
+	for _, s := range b.sessions {
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, c *Session) int { return a.key.compare(c.key) })
+	return out
+}
+
+// OnSessionCreated sets the handler that is told of each new session, inside
+// the call that creates it; nil removes it. It is Electron's app event
+// session-created.
+func (b *Browser) OnSessionCreated(handler func(*Session)) { b.createdHandler.set(handler) }
+
+// OnHostGone sets the handler that is told when a Chromium process ended that
+// nobody had asked to end; nil removes it. The sessions of the process remain:
+// the next page that is opened in one starts it again, persistent ones with
+// what was on disk.
+func (b *Browser) OnHostGone(handler func(*HostGoneError)) { b.goneHandler.set(handler) }
+
+// Healthy asks every Chromium process for a sign of life and returns the first
+// that gives none before ctx ends.
+func (b *Browser) Healthy(ctx context.Context) error {
+	b.mu.Lock()
+	hosts := slices.Clone(b.hosts)
+	b.mu.Unlock()
+	errs := make([]error, len(hosts))
+	var wg sync.WaitGroup
+	for i, h := range hosts {
+		wg.Go(func() {
+			if err := h.root().Call(ctx, "Browser.getVersion", nil, nil); err != nil {
+				errs[i] = fmt.Errorf("%v does not answer: %w", h, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Close ends all sessions and all Chromium processes. What belongs on disk is
+// written, temporary directories are removed.
+func (b *Browser) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	sessions := slices.Collect(maps.Values(b.sessions))
+	b.mu.Unlock()
+	for _, s := range sessions {
+		s.finish()
+	}
+	b.mu.Lock()
+	hosts := b.hosts
+	b.hosts = nil
+	b.mu.Unlock()
+	errs := make([]error, len(hosts))
+	var wg sync.WaitGroup
+	for i, h := range hosts {
+		wg.Go(func() { errs[i] = h.close() })
+	}
+	wg.Wait()
+	b.end()
+	return errors.Join(errs...)
+}
+
+// safely runs a user's handler. A panic is logged and ends nothing; it reports
+// whether the handler returned.
+func (b *Browser) safely(what string, f func()) (returned bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			b.log.Error("a handler panicked", "handler", what, "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+	return true
+}
+
+// setter holds a handler that can be replaced at any time.
+type setter[F any] struct {
+	mu sync.Mutex
+	f  F
+}
+
+func (s *setter[F]) set(f F) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.f = f
+}
+
+func (s *setter[F]) get() F {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.f
+}

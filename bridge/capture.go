@@ -1,0 +1,187 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
+)
+
+// ScreenshotOptions are the options of WebContents.Screenshot. The zero value
+// is a PNG of what the viewport shows.
+type ScreenshotOptions struct {
+	// FullPage shows the whole document instead of the viewport.
+	FullPage bool
+	// Selector shows one element: the first that the CSS selector matches. It
+	// is waited for.
+	Selector string
+	// Format is "png" (the default), "jpeg" or "webp".
+	Format string
+	// Quality is from 1 to 100, for jpeg and webp; 0 is Chromium's default.
+	Quality int
+	// Transparent leaves the page's own white background out, for png and webp.
+	Transparent bool
+}
+
+// Screenshot returns a picture of the page.
+func (w *WebContents) Screenshot(ctx context.Context, o ScreenshotOptions) ([]byte, error) {
+	shot, err := w.screenshot(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("taking a screenshot: %w", err)
+	}
+	return shot, nil
+}
+
+type viewport struct {
+	X      float64 `json:"x"`
+	Y      float64 `json:"y"`
+	Width  float64 `json:"width"`
+	Height float64 `json:"height"`
+	Scale  float64 `json:"scale"`
+}
+
+func (w *WebContents) screenshot(ctx context.Context, o ScreenshotOptions) ([]byte, error) {
+	if o.FullPage && o.Selector != "" {
+		return nil, invalidArgument("FullPage and Selector exclude each other")
+	}
+	params := struct {
+		Format                string    `json:"format,omitzero"`
+		Quality               int       `json:"quality,omitzero"`
+		Clip                  *viewport `json:"clip,omitzero"`
+		CaptureBeyondViewport bool      `json:"captureBeyondViewport,omitzero"`
+	}{Format: o.Format, Quality: o.Quality}
+	clip, err := w.clip(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	params.Clip, params.CaptureBeyondViewport = clip, clip != nil
+	if o.Transparent {
+		restore, err := w.clearBackground(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer restore()
+	}
+	var r struct {
+		Data []byte `json:"data"`
+	}
+	err = w.renderer(ctx, w.CDP(), "Page.captureScreenshot", params, &r)
+	return r.Data, err
+}
+
+// clip is the part of the document to show, nil for the viewport.
+func (w *WebContents) clip(ctx context.Context, o ScreenshotOptions) (*viewport, error) {
+	if !o.FullPage && o.Selector == "" {
+		return nil, nil
+	}
+	var element rect
+	if o.Selector != "" {
+		var err error
+		if element, err = w.actionable(ctx, o.Selector); err != nil {
+			return nil, err
+		}
+	}
+	var metrics struct {
+		Content  viewport `json:"cssContentSize"`
+		Viewport struct {
+			PageX float64 `json:"pageX"`
+			PageY float64 `json:"pageY"`
+		} `json:"cssVisualViewport"`
+	}
+	if err := w.renderer(ctx, w.CDP(), "Page.getLayoutMetrics", nil, &metrics); err != nil {
+		return nil, err
+	}
+	if o.FullPage {
+		metrics.Content.Scale = 1
+		return &metrics.Content, nil
+	}
+	return &viewport{element.x + metrics.Viewport.PageX, element.y + metrics.Viewport.PageY, element.width, element.height, 1}, nil
+}
+
+// clearBackground makes the page transparent where it has no background of its
+// own, until restore.
+func (w *WebContents) clearBackground(ctx context.Context) (restore func(), err error) {
+	const method = "Emulation.setDefaultBackgroundColorOverride"
+	err = w.renderer(ctx, w.CDP(), method, map[string]any{"color": map[string]int{"r": 0, "g": 0, "b": 0, "a": 0}}, nil)
+	return func() {
+		w.CDP().Conn().Send(cdp.Command{Session: w.CDP(), Method: method})
+	}, err
+}
+
+// PDFOptions are the options of WebContents.PDF. The zero value is Chromium's
+// default: portrait Letter with margins of 1 cm. Lengths are in inches.
+type PDFOptions struct {
+	Landscape           bool     `json:"landscape,omitzero"`
+	DisplayHeaderFooter bool     `json:"displayHeaderFooter,omitzero"`
+	PrintBackground     bool     `json:"printBackground,omitzero"`
+	Scale               float64  `json:"scale,omitzero"` // 0 means 1
+	PaperWidth          float64  `json:"paperWidth,omitzero"`
+	PaperHeight         float64  `json:"paperHeight,omitzero"`
+	MarginTop           *float64 `json:"marginTop,omitzero"`
+	MarginBottom        *float64 `json:"marginBottom,omitzero"`
+	MarginLeft          *float64 `json:"marginLeft,omitzero"`
+	MarginRight         *float64 `json:"marginRight,omitzero"`
+	PageRanges          string   `json:"pageRanges,omitzero"` // such as "1-5, 8"; empty means all
+	HeaderTemplate      string   `json:"headerTemplate,omitzero"`
+	FooterTemplate      string   `json:"footerTemplate,omitzero"`
+	PreferCSSPageSize   bool     `json:"preferCSSPageSize,omitzero"`
+}
+
+// PDF prints the page. It works headless only: a headful Chromium refuses.
+func (w *WebContents) PDF(ctx context.Context, o PDFOptions) ([]byte, error) {
+	var b bytes.Buffer
+	if err := w.WritePDF(ctx, &b, o); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// WritePDF is PDF for large documents: they are written in parts.
+func (w *WebContents) WritePDF(ctx context.Context, to io.Writer, o PDFOptions) error {
+	var r struct {
+		Stream string `json:"stream"`
+	}
+	params := struct {
+		PDFOptions
+		TransferMode string `json:"transferMode"`
+	}{o, "ReturnAsStream"}
+	if err := w.renderer(ctx, w.CDP(), "Page.printToPDF", params, &r); err != nil {
+		return fmt.Errorf("printing to PDF: %w", err)
+	}
+	if err := w.readStream(ctx, r.Stream, to); err != nil {
+		return fmt.Errorf("printing to PDF: %w", err)
+	}
+	return nil
+}
+
+// readStream copies a stream of the domain IO and closes it.
+func (w *WebContents) readStream(ctx context.Context, handle string, to io.Writer) error {
+	defer w.CDP().Conn().Send(cdp.Command{Session: w.CDP(), Method: "IO.close", Params: map[string]string{"handle": handle}})
+	for {
+		var chunk struct {
+			Text    string `json:"data"`
+			Encoded bool   `json:"base64Encoded"`
+			EOF     bool   `json:"eof"`
+		}
+		if err := w.call(ctx, "IO.read", map[string]any{"handle": handle, "size": 1 << 20}, &chunk); err != nil {
+			return err
+		}
+		data, err := decodeChunk(chunk.Text, chunk.Encoded)
+		if err != nil {
+			return err
+		}
+		if _, err := to.Write(data); err != nil || chunk.EOF {
+			return err
+		}
+	}
+}
+
+func decodeChunk(text string, encoded bool) ([]byte, error) {
+	if !encoded {
+		return []byte(text), nil
+	}
+	return base64.StdEncoding.DecodeString(text)
+}

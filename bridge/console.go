@@ -1,0 +1,137 @@
+package bridge
+
+import (
+	"context"
+	"iter"
+	"strings"
+	"sync"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
+	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
+)
+
+// ConsoleMessage is something that a page's code wrote to the console, or an
+// exception that it did not catch.
+type ConsoleMessage struct {
+	// Level is the console method: "log", "info", "warning", "error", "debug",
+	// and so on; "exception" for an exception that nobody caught.
+	Level string
+	// Text is the arguments as the console would print them.
+	Text string
+	// URL, Line and Column (from 1) say where it was written; Line is 0 where
+	// that is not known.
+	URL          string
+	Line, Column int
+}
+
+// console listens to a page's console while somebody else listens to it.
+type console struct {
+	messages listeners[ConsoleMessage]
+
+	mu    sync.Mutex
+	users int
+	stop  context.CancelFunc
+}
+
+// Console returns an iterator over what the page writes to the console from now
+// on. When the reader is slow, the oldest messages that wait are dropped. It
+// ends with ctx and with the page. Frames in processes of their own are not
+// listened to.
+func (w *WebContents) Console(ctx context.Context) iter.Seq[ConsoleMessage] {
+	messages := w.console.messages.listen(ctx, w.console.leave)
+	w.console.join(w)
+	return messages
+}
+
+func (c *console) join(w *WebContents) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.users++; c.users > 1 {
+		return
+	}
+	ctx, stop := context.WithCancel(w.life)
+	c.stop = stop
+	s := w.target.Session
+	w.contexts.watch(w, s)
+	// What Chromium remembers of the console comes before the answer to
+	// Runtime.enable, and what is written from now on after it.
+	s.Conn().Send(cdp.Command{Session: s, Method: "Runtime.enable", Done: func(jsonv2.Value, error) {
+		events := s.Events(ctx, cdp.QueueOptions{Limit: listenerLimit, Overflow: cdp.DropOldest}, "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+		go c.forward(events)
+	}})
+}
+
+func (c *console) forward(events iter.Seq2[cdp.Event, error]) {
+	for e, err := range events {
+		if err != nil {
+			return
+		}
+		if m, ok := consoleMessage(e); ok {
+			c.messages.tell(m)
+		}
+	}
+}
+
+func (c *console) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.users--; c.users == 0 {
+		c.stop()
+	}
+}
+
+func consoleMessage(e cdp.Event) (ConsoleMessage, bool) {
+	var ev struct {
+		Type       string         `json:"type"`
+		Args       []remoteObject `json:"args"`
+		StackTrace struct {
+			CallFrames []struct {
+				URL          string `json:"url"`
+				LineNumber   int    `json:"lineNumber"`
+				ColumnNumber int    `json:"columnNumber"`
+			} `json:"callFrames"`
+		} `json:"stackTrace"`
+		ExceptionDetails exceptionDetails `json:"exceptionDetails"`
+	}
+	if jsonv2.Unmarshal(e.Params, &ev, jsonv2.AllowInvalidUTF8(true)) != nil {
+		return ConsoleMessage{}, false
+	}
+	if e.Method == "Runtime.exceptionThrown" {
+		thrown := ev.ExceptionDetails.err().(*JavaScriptError)
+		return ConsoleMessage{Level: "exception", Text: thrown.Message, URL: thrown.URL, Line: thrown.Line, Column: thrown.Column}, true
+	}
+	texts := make([]string, len(ev.Args))
+	for i, arg := range ev.Args {
+		texts[i] = arg.text()
+	}
+	m := ConsoleMessage{Level: ev.Type, Text: strings.Join(texts, " ")}
+	if len(ev.StackTrace.CallFrames) > 0 {
+		at := ev.StackTrace.CallFrames[0]
+		m.URL, m.Line, m.Column = at.URL, at.LineNumber+1, at.ColumnNumber+1
+	}
+	return m, true
+}
+
+// remoteObject is a Runtime.RemoteObject, as far as printing it needs.
+type remoteObject struct {
+	Type           string       `json:"type"`
+	Value          jsonv2.Value `json:"value"`
+	Unserializable string       `json:"unserializableValue"`
+	Description    string       `json:"description"`
+}
+
+// text prints a value as the console does: strings without quotes.
+func (o remoteObject) text() string {
+	var s string
+	switch {
+	case o.Type == "string" && jsonv2.Unmarshal(o.Value, &s, jsonv2.AllowInvalidUTF8(true)) == nil:
+		return s
+	case o.Unserializable != "":
+		return o.Unserializable
+	case o.Description != "":
+		return o.Description
+	case len(o.Value) > 0:
+		return string(o.Value)
+	}
+	return o.Type
+}

@@ -1,0 +1,334 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
+	"github.com/cdpbridge/cdpbridge/chromium"
+)
+
+// closeTimeout is how long a Chromium process has to end by itself, writing
+// what belongs on disk, before it is ended.
+const closeTimeout = 10 * time.Second
+
+// host is one Chromium process tree, and the sessions in it by browser context.
+type host struct {
+	browser *Browser
+	name    string            // for people: what it carries
+	process *chromium.Process // nil for a browser that the bridge did not start
+	tree    *cdp.Tree
+	hidden  *cdp.HiddenPages
+	life    context.Context // ends with the process
+	end     context.CancelFunc
+
+	defaultContext string
+
+	mu       sync.Mutex
+	contexts map[string]*Session // by browser context id
+	clients  int                 // attached ones
+	reserved int                 // contexts that are being made
+	closing  bool
+	gone     *HostGoneError
+}
+
+func (h *host) String() string {
+	if h.process == nil {
+		return h.name
+	}
+	return fmt.Sprintf("%s (pid %d)", h.name, h.process.PID())
+}
+
+func (h *host) root() *cdp.Session { return h.tree.Conn().Root() }
+
+// startHost starts a Chromium on a directory ("" is a temporary one).
+func (b *Browser) startHost(ctx context.Context, name, userDataDir string) (*host, error) {
+	p, err := chromium.Start(ctx, chromium.Options{
+		Binary:      b.binary,
+		UserDataDir: userDataDir,
+		Headful:     b.opts.Headful,
+		Flags:       b.opts.Flags,
+		Args:        b.opts.Args,
+		NoSandbox:   b.opts.NoSandbox,
+		User:        b.opts.User,
+		Log:         func(line string) { b.log.Debug("chromium", "host", name, "line", line) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	r, w := p.Pipe()
+	h, err := b.connectHost(ctx, name, cdp.NewPipe(r, w), p)
+	if err != nil {
+		closing, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		p.Kill()
+		return nil, errors.Join(err, p.Close(closing))
+	}
+	return h, nil
+}
+
+// connectHost makes a host of a connection and waits for its first sign of
+// life.
+func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport, p *chromium.Process) (*host, error) {
+	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}}
+	h.life, h.end = context.WithCancel(context.Background())
+	h.tree = cdp.NewTree(t, cdp.ConnOptions{
+		Cause:     h.ended,
+		Malformed: func(head []byte) { b.log.Warn("dropped what is not of the protocol", "host", name, "frame", string(head)) },
+	}, cdp.TreeOptions{Adopt: h.adopt, Attached: h.attached, Changed: h.changed, Gone: h.targetGone, Crashed: h.crashed})
+	h.hidden = cdp.NewHiddenPages(h.life, h.tree)
+	if err := h.greet(ctx); err != nil {
+		h.tree.Conn().Close()
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		h.tree.Conn().Close()
+		return nil, ErrSessionClosed
+	}
+	b.hosts = append(b.hosts, h)
+	go h.watch()
+	return h, nil
+}
+
+// greet learns which context is the default one and begins to watch targets.
+func (h *host) greet(ctx context.Context) error {
+	var contexts struct {
+		Default string `json:"defaultBrowserContextId"`
+	}
+	if err := h.root().Call(ctx, "Target.getBrowserContexts", nil, &contexts); err != nil {
+		return err
+	}
+	h.defaultContext = contexts.Default
+	return h.tree.Watch(ctx)
+}
+
+// ended is asked by the connection why it ended.
+func (h *host) ended(cause error) error {
+	gone := &HostGoneError{Cause: cause}
+	if h.process != nil {
+		gone.PID = h.process.PID()
+		select {
+		case <-h.process.Done():
+		case <-time.After(2 * time.Second):
+			// It closed its pipe and lives: it is deaf, which is as good as
+			// dead.
+			h.process.Kill()
+			<-h.process.Done()
+		}
+		gone.Exit = h.process.Exit()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.contexts {
+		gone.Sessions = append(gone.Sessions, s.name)
+	}
+	slices.Sort(gone.Sessions)
+	h.gone = gone
+	return gone
+}
+
+// watch ends what hangs on the host when the connection has ended.
+func (h *host) watch() {
+	<-h.tree.Conn().Done()
+	h.end()
+	h.mu.Lock()
+	sessions, closing, gone := h.contexts, h.closing, h.gone
+	h.contexts = map[string]*Session{}
+	h.mu.Unlock()
+	for _, s := range sessions {
+		s.displaced(h)
+	}
+	if closing {
+		return
+	}
+	h.browser.removeHost(h)
+	if h.process != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if err := h.process.Close(ctx); err != nil {
+			h.browser.log.Warn("cleaning up after Chromium", "host", h.name, "error", err)
+		}
+	}
+	h.browser.log.Error("Chromium is gone", "host", h.name, "error", gone)
+	if handler := h.browser.goneHandler.get(); handler != nil {
+		h.browser.safely("OnHostGone", func() { handler(gone) })
+	}
+}
+
+func (b *Browser) removeHost(h *host) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hosts = slices.DeleteFunc(b.hosts, func(o *host) bool { return o == h })
+}
+
+// close ends the Chromium process in an orderly way.
+func (h *host) close() error {
+	h.mu.Lock()
+	again := h.closing
+	h.closing = true
+	h.mu.Unlock()
+	if again {
+		<-h.tree.Conn().Done()
+		return nil
+	}
+	h.browser.removeHost(h)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if h.process == nil {
+		return h.tree.Conn().Close()
+	}
+	// Chromium answers, or is gone before it has. Either is fine.
+	h.root().Call(ctx, "Browser.close", nil, nil)
+	select {
+	case <-h.process.Done():
+	case <-ctx.Done():
+	}
+	err := h.process.Close(ctx)
+	h.tree.Conn().Close()
+	return err
+}
+
+// session is the session that a browser context belongs to.
+func (h *host) session(browserContextID string) *Session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.contexts[browserContextID]
+}
+
+func (h *host) addContext(id string, s *Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.contexts[id] = s
+}
+
+func (h *host) removeContext(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.contexts, id)
+}
+
+func (h *host) adopt(t *cdp.Target) ([]cdp.Command, bool) {
+	if s := h.session(t.BrowserContextID()); s != nil {
+		return s.adopt(t)
+	}
+	return nil, false
+}
+
+func (h *host) attached(t *cdp.Target) {
+	if s := h.session(t.BrowserContextID()); s != nil {
+		s.attached(t)
+	}
+}
+
+func (h *host) changed(t *cdp.Target, before cdp.TargetInfo) {
+	if s := h.session(t.BrowserContextID()); s != nil {
+		s.changed(t, before)
+	}
+}
+
+func (h *host) targetGone(t *cdp.Target) {
+	if s := h.session(t.BrowserContextID()); s != nil {
+		s.targetGone(t)
+	}
+}
+
+func (h *host) crashed(t *cdp.Target, status string, code int) {
+	if s := h.session(t.BrowserContextID()); s != nil {
+		s.crashed(t, status, code)
+	}
+}
+
+// pooledHost returns a host with room for one more session in memory, starting
+// one where there is none, and reserves the room.
+func (b *Browser) pooledHost(ctx context.Context) (*host, error) {
+	b.pooling.Lock()
+	defer b.pooling.Unlock()
+	for _, h := range b.pool() {
+		if h.reserve() {
+			return h, nil
+		}
+	}
+	h, err := b.startHost(ctx, "sessions in memory", "")
+	if err != nil {
+		return nil, err
+	}
+	h.reserve()
+	return h, nil
+}
+
+// pool are the hosts that carry sessions in memory: that of the default
+// session, and those that were started for nothing else.
+func (b *Browser) pool() []*host {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.remote != nil {
+		return []*host{b.remote}
+	}
+	return slices.DeleteFunc(slices.Clone(b.hosts), func(h *host) bool { return !h.pooled() })
+}
+
+// pooled reports whether the default context of the host belongs to nobody, or
+// to the default session.
+func (h *host) pooled() bool {
+	owner := h.session(h.defaultContext)
+	return owner == nil || owner.key == sessionKey{}
+}
+
+func (h *host) reserve() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	created := len(h.contexts)
+	if h.contexts[h.defaultContext] != nil {
+		created--
+	}
+	o := h.browser.opts
+	if h.closing || h.life.Err() != nil || created+h.reserved >= o.ContextsPerHost || h.clients >= o.ClientsPerHost {
+		return false
+	}
+	h.reserved++
+	return true
+}
+
+// createContext makes a browser context for a session, in room that was
+// reserved.
+func (h *host) createContext(ctx context.Context, s *Session) (string, error) {
+	defer func() {
+		h.mu.Lock()
+		h.reserved--
+		h.mu.Unlock()
+	}()
+	var made struct {
+		BrowserContextID string `json:"browserContextId"`
+	}
+	if err := h.root().Call(ctx, "Target.createBrowserContext", map[string]any{}, &made); err != nil {
+		return "", err
+	}
+	h.addContext(made.BrowserContextID, s)
+	return made.BrowserContextID, nil
+}
+
+// ownDir is where a persistent session lives; "" is a temporary directory.
+func (b *Browser) ownDir(key sessionKey) (string, error) {
+	switch {
+	case key.path != "":
+		return key.path, nil
+	case key == sessionKey{}:
+		return b.opts.UserDataDir, nil
+	}
+	base := b.opts.UserDataDir
+	if base == "" {
+		s := b.DefaultSession()
+		if s == nil || s.StoragePath() == "" {
+			return "", ErrSessionClosed
+		}
+		base = s.StoragePath()
+	}
+	return partitionDir(filepath.Clean(base), key.name), nil
+}

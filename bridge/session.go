@@ -1,0 +1,356 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
+)
+
+// Session is an isolated part of a browser: cookies, storage, cache and
+// settings of its own. It is Electron's Session. It is safe for use by several
+// goroutines.
+type Session struct {
+	browser *Browser
+	key     sessionKey
+	name    string
+	opts    PartitionOptions
+	life    context.Context
+	end     context.CancelFunc
+
+	cookies      *Cookies
+	interception *cdp.Interception
+
+	placing sync.Mutex // held while the session gets a host and a context
+
+	mu     sync.Mutex
+	at     *place // nil before the first use and after the host is gone
+	path   string // the directory, once it is known
+	pages  map[string]*WebContents
+	order  []string // target ids of pages in the order of their opening
+	closed bool
+
+	pageListeners listeners[*WebContents]
+}
+
+// place is where a session is: a browser context of a host.
+type place struct {
+	host      *host
+	contextID string
+}
+
+// isDefault reports whether the context is the host's default one, which most
+// commands must not name.
+func (p *place) isDefault() bool { return p.contextID == p.host.defaultContext }
+
+// param is the context id as commands want it.
+func (p *place) param() string {
+	if p.isDefault() {
+		return ""
+	}
+	return p.contextID
+}
+
+func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Session {
+	s := &Session{browser: b, key: key, name: name, opts: o, pages: map[string]*WebContents{}}
+	s.life, s.end = context.WithCancel(b.life)
+	s.cookies = newCookies(s)
+	s.interception = cdp.NewInterception(s.life)
+	return s
+}
+
+// Partition is the string that the session was asked for with: a partition, or
+// the path of FromPath.
+func (s *Session) Partition() string { return s.name }
+
+// Browser is the browser of the session.
+func (s *Session) Browser() *Browser { return s.browser }
+
+// IsPersistent reports whether the session is on disk.
+func (s *Session) IsPersistent() bool { return !s.key.memory }
+
+// StoragePath is the directory of a persistent session, empty for one in
+// memory.
+func (s *Session) StoragePath() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.key.memory {
+		return ""
+	}
+	return s.path
+}
+
+// Cookies are the cookies of the session.
+func (s *Session) Cookies() *Cookies { return s.cookies }
+
+// BrowserContextID is the id of the session's browser context in the protocol.
+// It changes when the session's Chromium process is started anew.
+func (s *Session) BrowserContextID(ctx context.Context) (string, error) {
+	p, err := s.place(ctx)
+	if err != nil {
+		return "", err
+	}
+	return p.contextID, nil
+}
+
+// GetUserAgent returns the user agent of the session's pages.
+func (s *Session) GetUserAgent(ctx context.Context) (string, error) {
+	p, err := s.place(ctx)
+	if err != nil {
+		return "", err
+	}
+	var version struct {
+		UserAgent string `json:"userAgent"`
+	}
+	if err := p.host.root().Call(ctx, "Browser.getVersion", nil, &version); err != nil {
+		return "", s.explain(err)
+	}
+	return version.UserAgent, nil
+}
+
+// place returns where the session is, and gets it a place where it has none:
+// at its first use, and after its Chromium process has ended.
+func (s *Session) place(ctx context.Context) (*place, error) {
+	s.placing.Lock()
+	defer s.placing.Unlock()
+	s.mu.Lock()
+	at, closed := s.at, s.closed
+	s.mu.Unlock()
+	switch {
+	case closed:
+		return nil, ErrSessionClosed
+	case at != nil:
+		return at, nil
+	}
+	at, err := s.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at.host.life.Err() != nil {
+		at.host.removeContext(at.contextID)
+		return nil, fmt.Errorf("%w right after its start", ErrHostGone)
+	}
+	s.at = at
+	return at, nil
+}
+
+// settle finds or starts a host and makes the session's context there.
+func (s *Session) settle(ctx context.Context) (*place, error) {
+	if s.key.memory && !s.opts.OwnProcess {
+		h, err := s.browser.pooledHost(ctx)
+		if err != nil {
+			return nil, err
+		}
+		id, err := h.createContext(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		return &place{h, id}, nil
+	}
+	h, err := s.ownHost(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.addContext(h.defaultContext, s)
+	return &place{h, h.defaultContext}, nil
+}
+
+// ownHost starts the host whose default context is the session.
+func (s *Session) ownHost(ctx context.Context) (*host, error) {
+	if h := s.browser.remote; h != nil && s.key == (sessionKey{}) {
+		return h, nil
+	}
+	dir := ""
+	if !s.key.memory {
+		var err error
+		if dir, err = s.browser.ownDir(s.key); err != nil {
+			return nil, err
+		}
+	}
+	h, err := s.browser.startHost(ctx, s.title(), dir)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.path = h.process.UserDataDir()
+	s.mu.Unlock()
+	return h, nil
+}
+
+// title names the session to people.
+func (s *Session) title() string {
+	if s.key == (sessionKey{}) {
+		return "the default session"
+	}
+	return fmt.Sprintf("session %q", s.name)
+}
+
+// displaced is told that the session's host is gone.
+func (s *Session) displaced(h *host) {
+	s.mu.Lock()
+	if s.at == nil || s.at.host != h {
+		s.mu.Unlock()
+		return
+	}
+	s.at = nil
+	pages := s.pages
+	s.pages, s.order = map[string]*WebContents{}, nil
+	s.mu.Unlock()
+	for _, page := range pages {
+		page.gone(h.tree.Conn().Err())
+	}
+}
+
+// Close ends the session and its pages. What a session in memory held is gone,
+// and so is the memory that it took. A persistent session is written to disk
+// and its Chromium process ends; FromPartition starts it again. The default
+// session ends with the browser only.
+func (s *Session) Close(ctx context.Context) error {
+	if s.key == (sessionKey{}) {
+		return &UnsupportedError{Feature: "closing the default session", Reason: "it carries the browser", Instead: "use Browser.Close"}
+	}
+	s.placing.Lock()
+	defer s.placing.Unlock()
+	s.mu.Lock()
+	at := s.at
+	s.mu.Unlock()
+	s.finish()
+	if at == nil {
+		return nil
+	}
+	if at.isDefault() {
+		return at.host.close()
+	}
+	at.host.hidden.CloseContext(at.contextID)
+	err := at.host.root().Call(ctx, "Target.disposeBrowserContext", map[string]string{"browserContextId": at.contextID}, nil)
+	at.host.removeContext(at.contextID)
+	return s.explain(err)
+}
+
+// finish makes the session refuse calls from now on.
+func (s *Session) finish() {
+	s.browser.mu.Lock()
+	if s.browser.sessions[s.key] == s {
+		delete(s.browser.sessions, s.key)
+	}
+	s.browser.mu.Unlock()
+	s.mu.Lock()
+	s.closed = true
+	pages := s.pages
+	s.pages, s.order = map[string]*WebContents{}, nil
+	s.mu.Unlock()
+	s.end()
+	for _, page := range pages {
+		page.gone(ErrSessionClosed)
+	}
+	s.pageListeners.end()
+}
+
+// explain puts the bridge's errors in the place of the connection's.
+func (s *Session) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return fmt.Errorf("%w: %w", ErrSessionClosed, err)
+	}
+	return err
+}
+
+// adopt takes a new target of the session, which is paused, and returns its
+// set-up. It runs on the connection's reader.
+func (s *Session) adopt(t *cdp.Target) ([]cdp.Command, bool) {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return nil, false
+	}
+	var setup []cdp.Command
+	if t.Type() == cdp.TargetPage {
+		setup = append(setup, s.addPage(t).setup()...)
+	}
+	if s.opts.NoCache {
+		setup = append(setup, noCache(t)...)
+	}
+	return append(setup, s.interception.Join(t)...), true
+}
+
+// noCache switches a target's HTTP cache off. Chromium heeds it only with the
+// domain Network on.
+func noCache(t *cdp.Target) []cdp.Command {
+	return []cdp.Command{
+		{Method: "Network.enable", Params: map[string]int{"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}},
+		{Method: "Network.setCacheDisabled", Params: map[string]bool{"cacheDisabled": true}},
+	}
+}
+
+func (s *Session) addPage(t *cdp.Target) *WebContents {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	page := newWebContents(s, t, s.pages[t.Info().OpenerID])
+	s.pages[t.ID()] = page
+	s.order = append(s.order, t.ID())
+	return page
+}
+
+// attached announces a page when its set-up is on its way.
+func (s *Session) attached(t *cdp.Target) {
+	if page := s.page(t.ID()); page != nil && t.Type() == cdp.TargetPage {
+		s.pageListeners.tell(page)
+		if page.opener != nil {
+			page.opener.popups.tell(page)
+		}
+	}
+}
+
+func (s *Session) page(id string) *WebContents {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pages[id]
+}
+
+func (s *Session) changed(t *cdp.Target, before cdp.TargetInfo) {
+	if page := s.page(t.ID()); page != nil {
+		page.changed(before)
+	}
+}
+
+func (s *Session) targetGone(t *cdp.Target) {
+	s.interception.Leave(t)
+	if t.Type() != cdp.TargetPage {
+		return
+	}
+	s.mu.Lock()
+	page := s.pages[t.ID()]
+	delete(s.pages, t.ID())
+	s.order = slices.DeleteFunc(s.order, func(id string) bool { return id == t.ID() })
+	s.mu.Unlock()
+	if page != nil {
+		page.gone(ErrPageClosed)
+	}
+}
+
+func (s *Session) crashed(t *cdp.Target, status string, code int) {
+	if page := s.page(t.ID()); page != nil {
+		page.crash(RenderProcessGone{Reason: status, ExitCode: code})
+	}
+}
+
+// Pages are the open pages of the session in the order of their opening.
+func (s *Session) Pages() []*WebContents {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*WebContents, 0, len(s.order))
+	for _, id := range s.order {
+		out = append(out, s.pages[id])
+	}
+	return out
+}
