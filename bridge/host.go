@@ -11,6 +11,7 @@ import (
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 	"github.com/cdpbridge/cdpbridge/chromium"
+	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
 
 // closeTimeout is how long a Chromium process has to end by itself, writing
@@ -62,7 +63,7 @@ func (b *Browser) startHost(ctx context.Context, name, userDataDir string) (*hos
 		return nil, err
 	}
 	r, w := p.Pipe()
-	h, err := b.connectHost(ctx, name, cdp.NewPipe(r, w), p)
+	h, err := b.connectHost(ctx, name, cdp.NewPipe(r, w), p, nil)
 	if err != nil {
 		closing, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
@@ -73,8 +74,8 @@ func (b *Browser) startHost(ctx context.Context, name, userDataDir string) (*hos
 }
 
 // connectHost makes a host of a connection and waits for its first sign of
-// life.
-func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport, p *chromium.Process) (*host, error) {
+// life. owner, if there is one yet, is the session of the default context.
+func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport, p *chromium.Process, owner *Session) (*host, error) {
 	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.tree = cdp.NewTree(t, cdp.ConnOptions{
@@ -82,7 +83,7 @@ func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport,
 		Malformed: func(head []byte) { b.log.Warn("dropped what is not of the protocol", "host", name, "frame", string(head)) },
 	}, cdp.TreeOptions{Adopt: h.adopt, Attached: h.attached, Changed: h.changed, Gone: h.targetGone, Crashed: h.crashed})
 	h.hidden = cdp.NewHiddenPages(h.life, h.tree)
-	if err := h.greet(ctx); err != nil {
+	if err := h.greet(ctx, owner); err != nil {
 		h.tree.Conn().Close()
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport,
 }
 
 // greet learns which context is the default one and begins to watch targets.
-func (h *host) greet(ctx context.Context) error {
+func (h *host) greet(ctx context.Context, owner *Session) error {
 	var contexts struct {
 		Default string `json:"defaultBrowserContextId"`
 	}
@@ -106,6 +107,9 @@ func (h *host) greet(ctx context.Context) error {
 		return err
 	}
 	h.defaultContext = contexts.Default
+	if owner != nil {
+		h.addContext(h.defaultContext, owner)
+	}
 	return h.tree.Watch(ctx)
 }
 
@@ -184,6 +188,7 @@ func (h *host) close() error {
 	if h.process == nil {
 		return h.tree.Conn().Close()
 	}
+	h.process.ExpectExit()
 	// Chromium answers, or is gone before it has. Either is fine.
 	h.root().Call(ctx, "Browser.close", nil, nil)
 	select {
@@ -297,21 +302,49 @@ func (h *host) reserve() bool {
 }
 
 // createContext makes a browser context for a session, in room that was
-// reserved.
+// reserved. A context whose caller has gone is disposed of when it comes.
 func (h *host) createContext(ctx context.Context, s *Session) (string, error) {
 	defer func() {
 		h.mu.Lock()
 		h.reserved--
 		h.mu.Unlock()
 	}()
-	var made struct {
-		BrowserContextID string `json:"browserContextId"`
+	type made struct {
+		id  string
+		err error
 	}
-	if err := h.root().Call(ctx, "Target.createBrowserContext", map[string]any{}, &made); err != nil {
-		return "", err
+	reply := make(chan made)
+	h.tree.Conn().Send(cdp.Command{Session: h.root(), Method: "Target.createBrowserContext", Params: map[string]bool{"disposeOnDetach": true}, Done: func(result jsonv2.Value, err error) {
+		var r struct {
+			BrowserContextID string `json:"browserContextId"`
+		}
+		if err == nil {
+			err = jsonv2.Unmarshal(result, &r)
+		}
+		go func() {
+			select {
+			case reply <- made{r.BrowserContextID, err}:
+			case <-ctx.Done():
+				h.disposeContext(r.BrowserContextID)
+			}
+		}()
+	}})
+	select {
+	case m := <-reply:
+		if m.err == nil {
+			h.addContext(m.id, s)
+		}
+		return m.id, m.err
+	case <-ctx.Done():
+		return "", fmt.Errorf("Target.createBrowserContext: %w", context.Cause(ctx))
 	}
-	h.addContext(made.BrowserContextID, s)
-	return made.BrowserContextID, nil
+}
+
+// disposeContext ends a context that nobody waits for.
+func (h *host) disposeContext(id string) {
+	if id != "" {
+		h.tree.Conn().Send(cdp.Command{Session: h.root(), Method: "Target.disposeBrowserContext", Params: map[string]string{"browserContextId": id}})
+	}
 }
 
 // ownDir is where a persistent session lives; "" is a temporary directory.
