@@ -167,29 +167,22 @@ func invalidOrigin(text string) error { return invalidArgument("Invalid origin: 
 // page can open an address of chrome:.
 const blankPage = "chrome://blank/"
 
-// FlushStorageData asks for the local storage of pages to be written to disk:
-// Electron's flushStorageData. Chromium writes that of an origin when its last
-// page is closed, and all of it when it ends in an orderly way (Session.Close,
-// Browser.Close); cookies have Cookies.FlushStore, databases need nothing.
-// What open pages of a persistent session have stored it writes when it likes,
-// after up to a minute, and nobody can make it: *UnsupportedError, if any of
-// the session's pages has a local storage.
+// FlushStorageData is Electron's flushStorageData: it writes the local storage
+// of pages to disk. Chromium writes it up to a minute later, some moments after
+// the last page of an origin is closed, and all of it when it ends in an orderly
+// way; it has no way to be asked. So for a persistent session this is an
+// *UnsupportedError, and Session.Close or Browser.Close is what returns when
+// everything is written. For a session in memory there is nothing to do.
+// Cookies have Cookies.FlushStore, databases need nothing.
 func (s *Session) FlushStorageData(context.Context) error {
 	if !s.IsPersistent() {
 		return nil
 	}
-	for _, page := range s.Pages() {
-		for _, frame := range page.Frames() {
-			if frame.Origin != "null" {
-				return &UnsupportedError{
-					Feature: "writing the local storage of open pages to disk",
-					Reason:  "Chromium does it at times of its own (" + frame.Origin + " is open)",
-					Instead: "close the pages, or the session",
-				}
-			}
-		}
+	return &UnsupportedError{
+		Feature: "writing local storage to disk",
+		Reason:  "Chromium does it when it likes",
+		Instead: "close the session, which returns when all is written",
 	}
-	return nil
 }
 
 // onPage calls f with the session of some page of the context, opening a hidden

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"crypto/rand"
 	"errors"
 	"slices"
 	"strings"
@@ -246,8 +247,9 @@ func TestStorage_SES2310_ClearDataClearsTheNamedOrigins(t *testing.T) {
 			s := testSession(t, kind)
 			here, there := shared.server.TLSURL("good.test", "/page/here"), shared.server.TLSURL("h2.test", "/page/there")
 			one, two := fill(t, s, here), fill(t, s, there)
+			name := rand.Text()
 			cached := func(page *WebContents) string {
-				return run[string](t, page, `fetch('/cached?`+t.Name()+`').then(r => r.text())`)
+				return run[string](t, page, `fetch('/cached?`+name+`').then(r => r.text())`)
 			}
 			first := []string{cached(one), cached(two)}
 
@@ -296,8 +298,9 @@ func TestStorage_ClearCacheMakesTheServerAnswerAgain(t *testing.T) {
 	for _, kind := range sessionKinds {
 		sessions[kind] = testPage(t, testSession(t, kind), shared.server.TLSURL("good.test", "/page/here"))
 	}
+	name := rand.Text()
 	get := func(kind string) string {
-		return run[string](t, sessions[kind], `fetch('/cached?`+t.Name()+kind+`').then(r => r.text())`)
+		return run[string](t, sessions[kind], `fetch('/cached?`+name+kind+`').then(r => r.text())`)
 	}
 	for _, kind := range sessionKinds {
 		get(kind)
@@ -355,43 +358,41 @@ func waitUntil(t *testing.T, what string, true func() bool) {
 	}
 }
 
-func TestStorage_LocalStorageIsOnDiskWhenThePagesAreClosed(t *testing.T) {
-	b, err := Launch(testContext(t), testOptions(sharedServer(t), testDir(t)))
-	if err != nil {
-		t.Fatal(err)
+func TestStorage_LocalStorageIsOnDiskWhenTheSessionIsClosed(t *testing.T) {
+	session := func() *Session {
+		s, err := sharedBrowser(t).FromPartition(testContext(t), "persist:"+t.Name(), PartitionOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
 	}
-	t.Cleanup(func() { b.Close() })
-	s := b.DefaultSession()
+	s := session()
 	page := testPage(t, s, shared.server.URL("a.test", "/page/here"))
-	for _, value := range []string{"first", "second", "last"} {
+	last := rand.Text()
+	for _, value := range []string{"first", "second", last} {
 		run[any](t, page, `value => { localStorage.setItem('k', value) }`, value)
 	}
 	var unsupported *UnsupportedError
 	if err := s.FlushStorageData(testContext(t)); !errors.As(err, &unsupported) {
-		t.Errorf("with an open page: %v", err)
+		t.Errorf("on disk: %v", err)
 	}
-	if err := page.Close(testContext(t)); err != nil {
+	if err := s.Close(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.FlushStorageData(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
-	kill(t, s)
+	s = session()
 	page = testPage(t, s, shared.server.URL("a.test", "/page/here"))
-	wantEqual(t, "what the killed browser had kept", run[string](t, page, `localStorage.getItem('k')`), "last")
-	memory := testSession(t, "memory")
-	testPage(t, memory, shared.server.URL("a.test", "/page/here"))
-	if err := memory.FlushStorageData(testContext(t)); err != nil {
+	wantEqual(t, "what was kept", run[string](t, page, `localStorage.getItem('k')`), last)
+	if err := s.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := testSession(t, "memory").FlushStorageData(testContext(t)); err != nil {
 		t.Errorf("in memory: %v", err)
 	}
 }
 
 func TestNoCache_CX05_TheServerIsAskedEachTime(t *testing.T) {
 	for _, noCache := range []bool{false, true} {
-		name := t.Name()
-		if noCache {
-			name += "off"
-		}
+		name := rand.Text()
 		s, err := sharedBrowser(t).FromPartition(testContext(t), name, PartitionOptions{NoCache: noCache})
 		if err != nil {
 			t.Fatal(err)
