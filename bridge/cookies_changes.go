@@ -69,8 +69,10 @@ func (c *Cookies) leave() {
 const (
 	// lookInterval is the time between two looks at the cookies.
 	lookInterval = 100 * time.Millisecond
-	// lookShare bounds the part of the time that looking may take.
-	lookShare = 20
+	// lookPause is how many times as long as a look the time after it is, up to
+	// lookPauseLimit: a browser that is busy is left alone for a while.
+	lookPause      = 20
+	lookPauseLimit = 2 * time.Second
 	// lookTimeout is for a browser that does not answer.
 	lookTimeout = 5 * time.Second
 )
@@ -90,7 +92,7 @@ func (c *Cookies) look(life context.Context, watch *cookieWatch) {
 		}
 		began := time.Now()
 		c.lookOnce(life, watch)
-		next.Reset(max(lookInterval, lookShare*time.Since(began)))
+		next.Reset(min(max(lookInterval, lookPause*time.Since(began)), lookPauseLimit))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -407,8 +408,10 @@ func TestCookies_SES0327_FlushedCookieSurvivesAKilledBrowser(t *testing.T) {
 	}
 	wantEqual(t, "cookies after flushing", names(t, s, CookieFilter{}), "kept0 kept1 kept2")
 	setCookie(t, s, CookieDetails{URL: "https://a.test", Name: "late", Value: "v", ExpirationDate: inSeconds(3600)})
+	changes := listen(t, s)
 	kill(t, s)
 	wantEqual(t, "cookies of the new process", names(t, s, CookieFilter{}), "kept0 kept1 kept2")
+	wantEqual(t, "what listeners learned", told(next(t, changes, 1)), []string{"?-expired-overwrite late=v"})
 }
 
 func TestCookies_SES0337_PersistentCookiesSurviveARestartOthersNot(t *testing.T) {
@@ -573,6 +576,59 @@ func TestCookies_CX62_ChangedTellsOfEveryWriter(t *testing.T) {
 		expect("?inserted short=1", "?-expired short=1")
 		setCookie(t, s, CookieDetails{URL: "https://good.test", Name: "set", Value: "1"})
 		expect("inserted set=1")
+	})
+}
+
+func TestCookies_ChangesOfManyWritersTellOneStory(t *testing.T) {
+	eachKind(t, func(t *testing.T, s *Session) {
+		page := testPage(t, s, shared.server.TLSURL("good.test", "/page/writer"))
+		changes := listen(t, s)
+		var writers sync.WaitGroup
+		for range 3 {
+			writers.Go(func() {
+				for i := range 30 {
+					name := fmt.Sprint("n", i%7)
+					err := s.Cookies().Set(testContext(t), CookieDetails{URL: "https://good.test", Name: name, Value: fmt.Sprint(i)})
+					if i%3 == 0 {
+						err = errors.Join(err, s.Cookies().Remove(testContext(t), "https://good.test", name))
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		writers.Go(func() {
+			run[any](t, page, `(async () => {
+				for (let i = 0; i < 60; i++) {
+					document.cookie = 'n' + i % 7 + '=page' + i + (i % 4 ? '; Path=/' : '; Path=/; Max-Age=0');
+					await new Promise(done => setTimeout(done, 5));
+				}
+			})()`)
+		})
+		go func() {
+			writers.Wait()
+			setCookie(t, s, CookieDetails{URL: "https://end.test", Name: "end", Value: "1"})
+		}()
+		jar := map[string]string{}
+		for jar["end"] == "" {
+			change := next(t, changes, 1)[0]
+			name, value := change.Cookie.Name, change.Cookie.Value
+			had, has := jar[name]
+			switch {
+			case change.Removed && (!has || had != value), !change.Removed && has:
+				t.Fatalf("%+v when there was %v", change, jar)
+			case change.Removed:
+				delete(jar, name)
+			default:
+				jar[name] = value
+			}
+		}
+		now := map[string]string{}
+		for _, k := range getCookies(t, s, CookieFilter{}) {
+			now[k.Name] = k.Value
+		}
+		wantEqual(t, "the cookies that the changes lead to", jar, now)
 	})
 }
 
