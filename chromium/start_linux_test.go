@@ -1,0 +1,404 @@
+package chromium
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// helperVariable makes the test program a bridge with hosts that waits for its
+// death; the value is the UserDataDir of the last one.
+const helperVariable = "CHROMIUM_TEST_HELPER"
+
+func holdHosts() {
+	for _, dir := range []string{"", "", os.Getenv(helperVariable)} {
+		p, err := Start(context.Background(), Options{UserDataDir: dir})
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		read, write := p.Pipe()
+		if _, err := write.WriteString(`{"id":1,"method":"Browser.getVersion"}` + "\x00"); err != nil {
+			fmt.Println(err)
+		}
+		if _, err := bufio.NewReader(read).ReadString(0); err != nil {
+			fmt.Println(err)
+		}
+		fmt.Println("up", p.PID())
+	}
+	select {}
+}
+
+// userDataDir is a new directory that root may give to Chromium's user.
+func userDataDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "user-data-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestTemporaryHostAnswersAndLeavesNothing(t *testing.T) {
+	h := startHost(t, Options{})
+	if !h.Temporary() {
+		t.Error("a host without a directory is not temporary")
+	}
+	if info, err := os.Stat(h.UserDataDir()); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("user data directory: %v, %v", info.Mode(), err)
+	}
+	if h.Exit() != nil {
+		t.Errorf("alive, but ended: %v", h.Exit())
+	}
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if e := h.Exit(); e.Code != 0 || e.Signal != "" || !e.Expected {
+		t.Errorf("a closed browser did not end cleanly: %+v", e)
+	}
+	if _, err := os.Lstat(h.space.scratch.path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the temporary directory is still there: %v", err)
+	}
+	if err := h.Close(t.Context()); err != nil {
+		t.Errorf("closing again: %v", err)
+	}
+	if h.PID() == 0 || len(h.Args()) < 5 {
+		t.Errorf("PID %d, args %q", h.PID(), h.Args())
+	}
+}
+
+func TestBrowserIsAdequatelySandboxed(t *testing.T) {
+	h := startHost(t, Options{})
+	if os.Geteuid() == 0 {
+		if h.User() == nil {
+			t.Fatal("root started Chromium as itself")
+		}
+		if !ownedBy(h.PID(), h.User()) {
+			t.Error("the browser does not run as the unprivileged user")
+		}
+	}
+	session := h.page("chrome://sandbox")
+	text := h.evaluate(session, "document.body.innerText").(string)
+	if !strings.Contains(text, "You are adequately sandboxed") {
+		t.Errorf("chrome://sandbox says:\n%s", text)
+	}
+}
+
+func TestLeanHostHasNoHiddenPages(t *testing.T) {
+	h := startHost(t, Options{})
+	h.page("about:blank")
+	var r struct {
+		TargetInfos []struct{ Type, URL string }
+	}
+	h.call("", "Target.getTargets", map[string]any{"filter": []any{map[string]any{}}}, &r)
+	for _, target := range r.TargetInfos {
+		if strings.HasPrefix(target.URL, "chrome://") {
+			t.Errorf("hidden page %s %s: a feature to disable has changed its name", target.Type, target.URL)
+		}
+	}
+}
+
+func TestHostStartsInEveryFlagSet(t *testing.T) {
+	for _, set := range []FlagSet{Stock, Fast} {
+		t.Run(set.String(), func(t *testing.T) {
+			h := startHost(t, Options{Flags: set})
+			session := h.page("data:text/html,<title>" + set.String() + "</title>")
+			if title := h.evaluate(session, "document.title"); title != set.String() {
+				t.Errorf("title %q", title)
+			}
+		})
+	}
+}
+
+// A page asks for devices from a secure origin, as localhost is one.
+func TestDeviceRequestsEndAtOnce(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<title>devices</title>")
+	}))
+	defer server.Close()
+	h := startHost(t, Options{})
+	session := h.page(server.URL)
+	for _, call := range []string{"navigator.serial.requestPort()", "navigator.usb.requestDevice({filters:[]})", "navigator.hid.requestDevice({filters:[]})"} {
+		got := h.evaluate(session, call+".then(v=>'resolved '+JSON.stringify(v),e=>e.name)")
+		if got != "NotFoundError" && got != "resolved []" {
+			t.Errorf("%s: %v", call, got)
+		}
+	}
+	guards := h.evaluate(session, "navigator.webdriver")
+	t.Logf("navigator.webdriver is %v", guards)
+}
+
+func TestProfileOutlivesItsHost(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<title>kept</title>")
+	}))
+	defer server.Close()
+	dir := userDataDir(t)
+	first := startHost(t, Options{UserDataDir: dir})
+	session := first.page(server.URL)
+	first.evaluate(session, "localStorage.kept='yes';document.cookie='kept=yes;max-age=1000'")
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := startHost(t, Options{UserDataDir: dir})
+	if second.Temporary() {
+		t.Error("a host with a directory is temporary")
+	}
+	if got := second.evaluate(second.page(server.URL), "localStorage.kept+' '+document.cookie"); got != "yes kept=yes" {
+		t.Errorf("after a restart: %q", got)
+	}
+}
+
+func TestDirectoryInUseIsRefused(t *testing.T) {
+	dir := userDataDir(t)
+	first := startHost(t, Options{UserDataDir: dir})
+	_, err := Start(t.Context(), Options{UserDataDir: dir})
+	var locked *LockedError
+	if !errors.As(err, &locked) || locked.PID != os.Getpid() || locked.Dir != dir || locked.Command == "" {
+		t.Fatalf("second start: %+v", err)
+	}
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	startHost(t, Options{UserDataDir: dir})
+}
+
+// The first browser is nobody's host: started by hand, as a user would.
+func TestDirectoryOfAnotherBrowserIsRefused(t *testing.T) {
+	h := startHost(t, Options{UserDataDir: userDataDir(t)})
+	dir := h.UserDataDir()
+	h.space.lock.release()
+	h.space.lock.file = nil
+	defer func() { h.space.lock = nil }()
+	if err := os.Remove(filepath.Join(dir, lockName)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Start(t.Context(), Options{UserDataDir: dir})
+	var locked *LockedError
+	if !errors.As(err, &locked) || locked.PID != h.PID() || !strings.Contains(locked.Command, "--user-data-dir="+dir) {
+		t.Fatalf("start in the directory of a live browser: %+v", err)
+	}
+}
+
+func TestStaleLockIsTakenOver(t *testing.T) {
+	here, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{
+		"dead process":     here + "-4194303",
+		"reused id":        fmt.Sprintf("%s-%d", here, os.Getpid()),
+		"another host":     fmt.Sprintf("some-container-%d", os.Getpid()),
+		"not of this form": "nonsense",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := userDataDir(t)
+			for link, target := range map[string]string{"SingletonLock": target, "SingletonCookie": "1", "SingletonSocket": "/nonexistent/SingletonSocket"} {
+				if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			giveToChromium(t, dir)
+			startHost(t, Options{UserDataDir: dir})
+		})
+	}
+}
+
+// giveToChromium makes everything in dir belong to the user that root chooses.
+func giveToChromium(t *testing.T, dir string) {
+	t.Helper()
+	u, err := chooseUser(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u == nil {
+		return
+	}
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, int(u.UID), int(u.GID)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKilledHostIsExplainedAndLeavesNothing(t *testing.T) {
+	h := startHost(t, Options{})
+	h.page("about:blank")
+	if err := syscall.Kill(h.PID(), syscall.SIGSEGV); err != nil {
+		t.Fatal(err)
+	}
+	<-h.Done()
+	if e := h.Exit(); e.Signal != "SIGSEGV" || e.Expected || !strings.Contains(e.Error(), "SIGSEGV") {
+		t.Errorf("exit: %+v", e)
+	}
+	if _, err := os.Lstat(h.space.scratch.path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the temporary directory is still there: %v", err)
+	}
+}
+
+func TestKillTakesTheWholeTree(t *testing.T) {
+	h := startHost(t, Options{})
+	h.page("about:blank")
+	if leftProcesses(h.space.scratch.path) == "" {
+		t.Fatal("the test does not see the browser's processes")
+	}
+	if err := h.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if left := leftProcesses(h.space.scratch.path); left != "" {
+		t.Errorf("after Kill: %s", left)
+	}
+	if e := h.Exit(); e.Signal != "SIGKILL" || !e.Expected {
+		t.Errorf("exit: %+v", e)
+	}
+}
+
+// A stopped browser answers nothing, not even SIGTERM.
+func TestCloseEndsAHungBrowserWithItsContext(t *testing.T) {
+	h := startHost(t, Options{})
+	if err := syscall.Kill(h.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if e := h.Exit(); e.Signal != "SIGKILL" {
+		t.Errorf("exit: %+v", e)
+	}
+}
+
+func TestKilledBridgeLeavesNothing(t *testing.T) {
+	dir := userDataDir(t)
+	temp := userDataDir(t)
+	if err := os.Chmod(temp, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bridge := exec.Command(os.Args[0])
+	bridge.Env = append(os.Environ(), helperVariable+"="+dir, "TMPDIR="+temp)
+	output, err := bridge.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bridge.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(output)
+	for range 3 {
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), "up ") {
+			t.Fatalf("the bridge said %q, %v", lines.Text(), lines.Err())
+		}
+	}
+	if leftProcesses(temp) == "" {
+		t.Fatal("the test does not see the browsers' processes")
+	}
+	if err := bridge.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	_ = bridge.Wait() // killed
+	if left := eventuallyNothing(func() string { return leftProcesses(temp) }); left != "" {
+		t.Errorf("after the bridge was killed:\n%s", left)
+	}
+	t.Logf("the browsers were gone %v after the bridge", time.Since(killed))
+
+	if dirs, _ := filepath.Glob(filepath.Join(temp, "bridge-*")); len(dirs) != 3 {
+		t.Fatalf("expected the directories of 3 dead hosts: %q", dirs)
+	}
+	next := startHost(t, Options{TempDir: temp, UserDataDir: dir})
+	<-next.swept
+	if dirs, _ := filepath.Glob(filepath.Join(temp, "bridge-*")); !slices.Equal(dirs, []string{next.space.scratch.path}) {
+		t.Errorf("the next start left %q", dirs)
+	}
+}
+
+func TestOrphanedBrowserIsWaitedFor(t *testing.T) {
+	h := startHost(t, Options{UserDataDir: userDataDir(t)})
+	// Let go of the lock, as the kernel does for a bridge that has died, and end
+	// the browser as the death signal does.
+	h.space.lock.release()
+	if err := syscall.Kill(h.PID(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	startHost(t, Options{UserDataDir: h.UserDataDir()})
+}
+
+func TestBinaryThatDoesNotStartIsExplained(t *testing.T) {
+	script := filepath.Join(userDataDir(t), "browser")
+	if err := os.Chmod(filepath.Dir(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := "#!/bin/sh\necho 'browser: error while loading shared libraries: libnss3.so: cannot open shared object file' >&2\nexit 127\n"
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var logged []string
+	h := startUnseen(t, Options{Binary: script, Log: func(line string) { logged = append(logged, line) }})
+	if _, err := h.messages.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("reading from a dead browser: %v", err)
+	}
+	<-h.Done()
+	if e := h.Exit(); e.Code != 127 || e.Expected || !strings.Contains(e.Error(), "install the missing library") || !strings.Contains(e.Error(), "libnss3.so") {
+		t.Errorf("exit: %v", e)
+	}
+	if !slices.Equal(logged, h.Log()) || len(logged) != 1 {
+		t.Errorf("logged %q, kept %q", logged, h.Log())
+	}
+}
+
+func TestHeadfulHostOpensAWindow(t *testing.T) {
+	xvfb := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-ac")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	xvfb.ExtraFiles = []*os.File{write}
+	if err := xvfb.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = xvfb.Process.Signal(syscall.SIGTERM)
+		_ = xvfb.Wait()
+	}()
+	_ = write.Close()
+	display, err := bufio.NewReader(read).ReadString('\n')
+	_ = read.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := startHost(t, Options{Headful: true, Env: []string{"DISPLAY=:" + strings.TrimSpace(display)}})
+	session := h.page("data:text/html,<title>headful</title>")
+	if got := h.evaluate(session, "document.title+' '+(outerWidth>innerWidth||outerHeight>innerHeight)+' '+navigator.userAgent.includes('Headless')"); got != "headful true false" {
+		t.Errorf("the window says %q", got)
+	}
+}
+
+func TestMissingDisplayIsExplained(t *testing.T) {
+	h := startUnseen(t, Options{Headful: true, Env: []string{"DISPLAY=", "WAYLAND_DISPLAY="}})
+	<-h.Done()
+	if e := h.Exit(); e.Code == 0 || !strings.Contains(e.Error(), "there is no display") {
+		t.Errorf("exit: %v", e)
+	}
+}
