@@ -104,6 +104,7 @@ func flags(o Options, userDataDir string) ([]string, error) {
 	if runtime.GOOS == "linux" {
 		// The crash handlers are daemons outside of the process group, which
 		// outlive a killed browser. The other crash switches do not stop them.
+		args = append(args, "--disable-crashpad-for-testing")
 	}
 	if !o.Headful {
 		args = append(args, "--headless")
