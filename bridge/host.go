@@ -47,6 +47,48 @@ func (h *host) String() string {
 
 func (h *host) root() *cdp.Session { return h.tree.Conn().Root() }
 
+// Host is one Chromium process of a browser.
+type Host struct {
+	// Name says what it carries.
+	Name string `json:"name"`
+	// PID is its process id, 0 for a browser that the bridge did not start.
+	PID int `json:"pid"`
+	// UserDataDir is its directory, empty for a browser that the bridge did not
+	// start.
+	UserDataDir string `json:"userDataDir"`
+	// Sessions are the partitions that it carries.
+	Sessions []string `json:"sessions"`
+}
+
+// Hosts are the Chromium processes that run, in the order of their start.
+func (b *Browser) Hosts() []Host {
+	b.mu.Lock()
+	hosts := slices.Clone(b.hosts)
+	b.mu.Unlock()
+	out := make([]Host, len(hosts))
+	for i, h := range hosts {
+		out[i] = Host{Name: h.name, Sessions: h.partitions()}
+		if h.process != nil {
+			out[i].PID, out[i].UserDataDir = h.process.PID(), h.process.UserDataDir()
+		}
+	}
+	return out
+}
+
+// partitions are the names of the sessions that the host carries.
+func (h *host) partitions() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	names := []string{}
+	for _, s := range h.contexts {
+		if !slices.Contains(names, s.name) { // a client's contexts are its session's
+			names = append(names, s.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // startHost starts a Chromium on a directory ("" is a temporary one).
 func (b *Browser) startHost(ctx context.Context, name, userDataDir string) (*host, error) {
 	p, err := chromium.Start(ctx, chromium.Options{
@@ -115,7 +157,7 @@ func (h *host) greet(ctx context.Context, owner *Session) error {
 
 // ended is asked by the connection why it ended.
 func (h *host) ended(cause error) error {
-	gone := &HostGoneError{Cause: cause}
+	gone := &HostGoneError{Cause: cause, Sessions: h.partitions()}
 	if h.process != nil {
 		gone.PID = h.process.PID()
 		select {
@@ -130,10 +172,6 @@ func (h *host) ended(cause error) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, s := range h.contexts {
-		gone.Sessions = append(gone.Sessions, s.name)
-	}
-	slices.Sort(gone.Sessions)
 	h.gone = gone
 	return gone
 }

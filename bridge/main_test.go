@@ -2,14 +2,14 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cdpbridge/cdpbridge/e2e/leak"
 )
 
 // shared is the browser and what else the tests of the package share. It is
@@ -43,77 +43,22 @@ func testContext(t testing.TB) context.Context {
 
 // TestMain fails when tests leave anything behind.
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if shared.browser != nil {
-		if left := leftContexts(shared.browser); left != "" {
-			fmt.Fprintln(os.Stderr, "browser contexts are left:", left)
-			code = 1
-		}
-		if err := shared.browser.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, "closing the shared browser:", err)
-			code = 1
-		}
-	}
-	for what, look := range map[string]func() string{"goroutines": leftGoroutines, "directories": leftDirectories, "processes": leftProcesses} {
-		if left := eventuallyNothing(look); left != "" {
-			fmt.Fprintf(os.Stderr, "%s are left:\n%s\n", what, left)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(leak.Main(m, closeShared))
 }
 
-// eventuallyNothing gives what is ending a moment to end.
-func eventuallyNothing(look func() string) string {
-	left := look()
-	for range 100 {
-		if left == "" {
-			return ""
-		}
-		time.Sleep(50 * time.Millisecond)
-		left = look()
+func closeShared() error {
+	if shared.browser == nil {
+		return nil
 	}
-	return left
-}
-
-// leftContexts are the contexts of sessions that tests did not close.
-func leftContexts(b *Browser) string {
-	var names []string
-	for _, s := range b.Sessions() {
-		if s.key != (sessionKey{}) {
-			names = append(names, s.name)
-		}
-	}
-	return strings.Join(names, ", ")
-}
-
-func leftGoroutines() string {
-	stacks := make([]byte, 1<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
 	var left []string
-	for g := range strings.SplitSeq(string(stacks), "\n\n") {
-		if strings.Contains(g, "cdpbridge/") && !strings.Contains(g, "leftGoroutines") {
-			left = append(left, g)
+	for _, s := range shared.browser.Sessions() {
+		if s != shared.browser.DefaultSession() {
+			left = append(left, s.Partition())
 		}
 	}
-	return strings.Join(left, "\n\n")
-}
-
-// leftDirectories are temporary directories of this process.
-func leftDirectories() string {
-	left, _ := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("bridge-%d-*", os.Getpid())))
-	return strings.Join(left, "\n")
-}
-
-// leftProcesses are processes on a temporary directory of this process.
-func leftProcesses() string {
-	var left []string
-	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, path := range lines {
-		line, _ := os.ReadFile(path)
-		if strings.Contains(string(line), fmt.Sprintf("bridge-%d-", os.Getpid())) {
-			left = append(left, path+" "+strings.ReplaceAll(string(line[:min(len(line), 200)]), "\x00", " "))
-		}
+	err := shared.browser.Close()
+	if len(left) > 0 {
+		err = errors.Join(err, fmt.Errorf("sessions are left open: %v", left))
 	}
-	return strings.Join(left, "\n")
+	return err
 }
