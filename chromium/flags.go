@@ -2,7 +2,6 @@ package chromium
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -100,11 +99,6 @@ func flags(o Options, userDataDir string) ([]string, error) {
 		"--password-store=basic",
 		"--use-mock-keychain",
 		"--enable-unsafe-extension-debugging",
-	}
-	if runtime.GOOS == "linux" {
-		// The crash handlers are daemons outside of the process group, which
-		// outlive a killed browser. The other crash switches do not stop them.
-		args = append(args, "--disable-crashpad-for-testing")
 	}
 	if !o.Headful {
 		args = append(args, "--headless")
