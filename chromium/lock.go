@@ -158,7 +158,8 @@ func inUse(dir string, files *Files, host string, pid int) bool {
 	return err == nil && host == here && strings.Contains(commandLine(pid), "--user-data-dir="+dir)
 }
 
-// outlive waits until the orphan is gone and kills it when that takes too long.
+// outlive waits until the orphan is gone, and kills it when that takes too long.
+// One that cannot be killed is waited for as long as the start may take.
 func outlive(ctx context.Context, pid int, alive func() bool) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -170,10 +171,7 @@ func outlive(ctx context.Context, pid int, alive func() bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-patience.C:
-			left := treeOf(pid)
-			left.kill()
-			left.waitGone()
-			return nil
+			treeOf(pid).kill()
 		}
 	}
 	return nil

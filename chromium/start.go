@@ -81,6 +81,9 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(err, space.close())
 	}
+	if err := space.lock.record(p.PID()); err != nil {
+		return nil, errors.Join(directoryError(space.dir, space.user, err), p.Kill())
+	}
 	return p, nil
 }
 

@@ -192,5 +192,7 @@ func (w *workspace) environment(extra []string) []string {
 		// Without a session bus its library would start one, a daemon that stays.
 		env = append(env, "DBUS_SESSION_BUS_ADDRESS=disabled:")
 	}
-	return append(append(env, "TMPDIR="+w.scratch.tmp()), extra...)
+	// Crash dumps would fill the disk in months; the log tells of the crash.
+	env = append(env, "TMPDIR="+w.scratch.tmp(), "BREAKPAD_DUMP_LOCATION="+w.scratch.tmp())
+	return append(env, extra...)
 }
