@@ -34,6 +34,7 @@ type host struct {
 	contexts map[string]*Session // by browser context id
 	clients  int                 // attached ones
 	reserved int                 // contexts that are being made
+	retired  bool                // takes no more sessions
 	closing  bool
 	gone     *HostGoneError
 }
@@ -89,23 +90,18 @@ func (h *host) partitions() []string {
 	return names
 }
 
-// startHost starts a Chromium on a directory ("" is a temporary one).
-func (b *Browser) startHost(ctx context.Context, name, userDataDir string) (*host, error) {
-	p, err := chromium.Start(ctx, chromium.Options{
-		Binary:      b.binary,
-		UserDataDir: userDataDir,
-		Headful:     b.opts.Headful,
-		Flags:       b.opts.Flags,
-		Args:        b.opts.Args,
-		NoSandbox:   b.opts.NoSandbox,
-		User:        b.opts.User,
-		Log:         func(line string) { b.log.Debug("chromium", "host", name, "line", line) },
-	})
+// startHost starts a Chromium on a directory ("" is a temporary one). owner is
+// the session of its default context, nil for a host of the pool.
+func (b *Browser) startHost(ctx context.Context, name, userDataDir string, owner *Session) (*host, error) {
+	o := b.opts.chromium()
+	o.Binary, o.UserDataDir = b.binary, userDataDir
+	o.Log = func(line string) { b.log.Debug("chromium", "host", name, "line", line) }
+	p, err := chromium.Start(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	r, w := p.Pipe()
-	h, err := b.connectHost(ctx, name, cdp.NewPipe(r, w), p, nil)
+	h, err := b.connectHost(ctx, name, cdp.NewPipe(r, w), p, owner)
 	if err != nil {
 		closing, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
@@ -116,7 +112,7 @@ func (b *Browser) startHost(ctx context.Context, name, userDataDir string) (*hos
 }
 
 // connectHost makes a host of a connection and waits for its first sign of
-// life. owner, if there is one yet, is the session of the default context.
+// life.
 func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport, p *chromium.Process, owner *Session) (*host, error) {
 	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}}
 	h.life, h.end = context.WithCancel(context.Background())
@@ -298,7 +294,7 @@ func (b *Browser) pooledHost(ctx context.Context) (*host, error) {
 			return h, nil
 		}
 	}
-	h, err := b.startHost(ctx, "sessions in memory", "")
+	h, err := b.startHost(ctx, "sessions in memory", "", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -332,7 +328,7 @@ func (h *host) reserve() bool {
 		created--
 	}
 	o := h.browser.opts
-	if h.closing || h.life.Err() != nil || created+h.reserved >= o.ContextsPerHost || h.clients >= o.ClientsPerHost {
+	if h.retired || h.closing || h.life.Err() != nil || created+h.reserved >= o.ContextsPerHost || h.clients >= o.ClientsPerHost {
 		return false
 	}
 	h.reserved++
@@ -383,6 +379,18 @@ func (h *host) disposeContext(id string) {
 	if id != "" {
 		h.tree.Conn().Send(cdp.Command{Session: h.root(), Method: "Target.disposeBrowserContext", Params: map[string]string{"browserContextId": id}})
 	}
+}
+
+// retire reports whether the host was started for sessions in memory alone and
+// carries none any more; it then takes no new one.
+func (h *host) retire() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.contexts) > 0 || h.reserved > 0 || h.process == nil || h.closing {
+		return false
+	}
+	h.retired = true
+	return true
 }
 
 // ownDir is where a persistent session lives; "" is a temporary directory.
