@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	if runChild() {
 		return
 	}
-	os.Exit(leak.Main(m))
+	os.Exit(leak.Main(m, removeProgram))
 }
 
 // full reports whether the long tests run at their stated size.
