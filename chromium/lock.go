@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strconv"
@@ -60,10 +61,10 @@ func acquire(files *Files) (l *lock, bridge int, err error) {
 		_ = file.Close()
 		return nil, bridge, err
 	}
-	// Whoever held the lock may have removed the directory meanwhile.
-	if _, err := files.root.Lstat(lockName); err != nil {
+	// Whoever held the lock may have removed file and directory meanwhile.
+	if !files.isStill(lockName, file) {
 		_ = file.Close()
-		return nil, bridge, err
+		return nil, bridge, fs.ErrNotExist
 	}
 	return &lock{file: file, browser: browser}, bridge, nil
 }

@@ -131,7 +131,9 @@ func start(binary string, o Options, space *workspace) (*Process, error) {
 	go p.drain(ends.log, o.Log)
 	go func() {
 		defer close(p.swept)
-		sweep(filepath.Dir(space.scratch.path))
+		for _, s := range space.scratches() {
+			sweep(filepath.Dir(s.path))
+		}
 	}()
 	return p, nil
 }
