@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -95,6 +95,7 @@ func (h *host) partitions() []string {
 func (b *Browser) startHost(ctx context.Context, name, userDataDir string, owner *Session) (*host, error) {
 	o := b.opts.chromium()
 	o.Binary, o.UserDataDir = b.binary, userDataDir
+	o.Disposable = b.temp != nil && strings.HasPrefix(userDataDir, b.temp.Path())
 	o.Log = func(line string) { b.log.Debug("chromium", "host", name, "line", line) }
 	p, err := chromium.Start(ctx, o)
 	if err != nil {
@@ -393,21 +394,13 @@ func (h *host) retire() bool {
 	return true
 }
 
-// ownDir is where a persistent session lives; "" is a temporary directory.
-func (b *Browser) ownDir(key sessionKey) (string, error) {
+// ownDir is where a persistent session lives.
+func (b *Browser) ownDir(key sessionKey) string {
 	switch {
 	case key.path != "":
-		return key.path, nil
+		return key.path
 	case key == sessionKey{}:
-		return b.opts.UserDataDir, nil
+		return b.opts.UserDataDir
 	}
-	base := b.opts.UserDataDir
-	if base == "" {
-		s := b.DefaultSession()
-		if s == nil || s.StoragePath() == "" {
-			return "", ErrSessionClosed
-		}
-		base = s.StoragePath()
-	}
-	return partitionDir(filepath.Clean(base), key.name), nil
+	return partitionDir(b.opts.UserDataDir, key.name)
 }

@@ -166,10 +166,7 @@ func (s *Session) ownHost(ctx context.Context) (*host, error) {
 	}
 	dir := ""
 	if !s.key.memory {
-		var err error
-		if dir, err = s.browser.ownDir(s.key); err != nil {
-			return nil, err
-		}
+		dir = s.browser.ownDir(s.key)
 	}
 	h, err := s.browser.startHost(ctx, s.title(), dir, s)
 	if err != nil {

@@ -19,6 +19,9 @@ type Options struct {
 	// and must not be used by another browser. "" means a temporary directory
 	// that is removed at the end.
 	UserDataDir string
+	// Disposable says that nobody needs UserDataDir after the bridge: when the
+	// bridge dies, the browser is killed instead of asked to end.
+	Disposable bool
 	// TempDir is where temporary directories are made; "" means os.TempDir().
 	TempDir string
 	// Headful opens windows, on the display that the environment names.
@@ -114,7 +117,7 @@ func start(binary string, o Options, space *workspace) (*Process, error) {
 	cmd.Dir = space.scratch.path
 	cmd.Env = space.environment(o.Env)
 	cmd.Stderr = ends.theirLog
-	cmd.SysProcAttr = sysProcAttr(space.user, o.UserDataDir == "")
+	cmd.SysProcAttr = sysProcAttr(space.user, o.Disposable || o.UserDataDir == "")
 	connect(cmd, ends)
 
 	p := &Process{
