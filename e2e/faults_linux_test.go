@@ -219,28 +219,6 @@ func gone(pid int) bool {
 	return false
 }
 
-// childVariable names what a child of the test binary is to do.
-const childVariable = "CDPBRIDGE_TEST_CHILD"
-
-// runChild does what a test asked its child to do, and reports whether it did.
-func runChild() bool {
-	if os.Getenv(childVariable) != "three hosts" {
-		return false
-	}
-	b, err := bridge.Launch(context.Background(), bridge.Options{})
-	for _, partition := range []string{"persist:one", "persist:two"} {
-		if err == nil {
-			_, err = b.FromPartition(context.Background(), partition, bridge.PartitionOptions{})
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	json.NewEncoder(os.Stdout).Encode(b.Hosts())
-	select {} // until it is killed
-}
-
 func TestStaleLock_IsTakenOverAfterTheBrowserWasKilled(t *testing.T) {
 	dir := publicDir(t)
 	first, err := bridge.Launch(testContext(t, time.Minute), bridge.Options{UserDataDir: dir})
@@ -342,18 +320,4 @@ func TestLaunchContextEnded_LeavesNothing(t *testing.T) {
 			t.Errorf("after %v: %s", after, left)
 		}
 	}
-}
-
-// publicDir is a directory that Chromium's unprivileged user can enter.
-func publicDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "bridge-e2e-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
