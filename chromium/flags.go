@@ -13,7 +13,8 @@ const (
 	// Lean, the default, leaves out the hidden pages behind the address bar's
 	// pop-ups: half the memory and CPU of a context. No page can notice.
 	Lean FlagSet = iota
-	// Stock leaves every feature of Chromium as it is.
+	// Stock leaves Chromium's features as they are, but for those that reach out to
+	// servers and devices on their own account.
 	Stock
 	// Fast is Lean without paint holding, RenderDocument and the back-forward
 	// cache, for test harnesses: history.back() loads the page again, and a page

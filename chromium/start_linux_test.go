@@ -187,6 +187,43 @@ func TestDeviceRequestsEndAtOnce(t *testing.T) {
 	}
 }
 
+// Without --enable-features=KeyboardLockPrompt every page may lock the keyboard.
+func TestKeyboardLockObeysItsPermission(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<title>keyboard</title>")
+	}))
+	defer server.Close()
+	h := startHost(t, Options{})
+	session := h.page(server.URL)
+	for _, setting := range []struct{ permission, want string }{{"denied", "InvalidStateError"}, {"granted", "locked"}} {
+		h.call("", "Browser.setPermission", map[string]any{"permission": map[string]any{"name": "keyboard-lock"}, "setting": setting.permission}, nil)
+		if got := h.evaluate(session, "navigator.keyboard.lock().then(()=>'locked',e=>e.name)"); got != setting.want {
+			t.Errorf("%s: %v", setting.permission, got)
+		}
+	}
+}
+
+func TestHostOutlivesItsLastPage(t *testing.T) {
+	for name, o := range map[string]Options{"headless": {}, "headful": {Headful: true, Env: []string{"DISPLAY=" + startDisplay(t)}}} {
+		t.Run(name, func(t *testing.T) {
+			h := startHost(t, o)
+			for range 2 {
+				var target struct{ TargetID string }
+				h.call("", "Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+				h.call("", "Target.setDiscoverTargets", map[string]any{"discover": true}, nil)
+				h.send("", "Target.closeTarget", map[string]any{"targetId": target.TargetID})
+				for h.receive().Method != "Target.targetDestroyed" {
+				}
+				h.call("", "Target.setDiscoverTargets", map[string]any{"discover": false}, nil)
+			}
+			if e := h.Exit(); e != nil {
+				t.Error(e)
+			}
+		})
+	}
+}
+
 func TestProfileOutlivesItsHost(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -498,7 +535,9 @@ func TestBinaryThatDoesNotStartIsExplained(t *testing.T) {
 	}
 }
 
-func TestHeadfulHostOpensAWindow(t *testing.T) {
+// startDisplay starts an X server on a free display and returns its name.
+func startDisplay(t *testing.T) string {
+	t.Helper()
 	xvfb := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-ac")
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -508,17 +547,21 @@ func TestHeadfulHostOpensAWindow(t *testing.T) {
 	if err := xvfb.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		_ = xvfb.Process.Signal(syscall.SIGTERM)
 		_ = xvfb.Wait()
-	}()
+	})
 	_ = write.Close()
 	display, err := bufio.NewReader(read).ReadString('\n')
 	_ = read.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := startHost(t, Options{Headful: true, Env: []string{"DISPLAY=:" + strings.TrimSpace(display)}})
+	return ":" + strings.TrimSpace(display)
+}
+
+func TestHeadfulHostOpensAWindow(t *testing.T) {
+	h := startHost(t, Options{Headful: true, Env: []string{"DISPLAY=" + startDisplay(t)}})
 	session := h.page("data:text/html,<title>headful</title>")
 	if got := h.evaluate(session, "document.title+' '+(outerWidth>innerWidth||outerHeight>innerHeight)+' '+navigator.userAgent.includes('Headless')"); got != "headful true false" {
 		t.Errorf("the window says %q", got)
