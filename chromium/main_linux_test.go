@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +20,7 @@ import (
 // directory or a goroutine.
 func TestMain(m *testing.M) {
 	if os.Getenv(helperVariable) != "" {
-		holdHosts()
-		return
+		os.Exit(help())
 	}
 	os.Exit(runAndCheck(m))
 }
@@ -36,8 +36,12 @@ func runAndCheck(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	before := openPipes()
 	code := m.Run()
-	for _, check := range []func(dir string) string{leftProcesses, leftDirectories, leftGoroutines} {
+	leftPipes := func(string) string {
+		return strings.Join(slices.DeleteFunc(openPipes(), func(p string) bool { return slices.Contains(before, p) }), "\n")
+	}
+	for _, check := range []func(dir string) string{leftProcesses, leftDirectories, leftGoroutines, leftPipes} {
 		if left := eventuallyNothing(func() string { return check(dir) }); left != "" {
 			fmt.Fprintln(os.Stderr, "left behind:", left)
 			code = 1
@@ -77,6 +81,18 @@ func leftProcesses(dir string) string {
 func leftDirectories(dir string) string {
 	paths, _ := filepath.Glob(filepath.Join(dir, "bridge-*"))
 	return strings.Join(paths, "\n")
+}
+
+// openPipes are the pipes that this process has open.
+func openPipes() []string {
+	var pipes []string
+	descriptors, _ := os.ReadDir("/proc/self/fd")
+	for _, d := range descriptors {
+		if target, err := os.Readlink("/proc/self/fd/" + d.Name()); err == nil && strings.HasPrefix(target, "pipe:") {
+			pipes = append(pipes, d.Name()+" "+target)
+		}
+	}
+	return pipes
 }
 
 func leftGoroutines(string) string {
