@@ -118,8 +118,10 @@ func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport,
 	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.tree = cdp.NewTree(t, cdp.ConnOptions{
-		Cause:     h.ended,
-		Malformed: func(head []byte) { b.log.Warn("dropped what is not of the protocol", "host", name, "frame", string(head)) },
+		Cause: h.ended,
+		Malformed: func(head []byte) {
+			b.log.Warn("dropped what is not of the protocol", "host", name, "frame", string(head))
+		},
 	}, cdp.TreeOptions{Adopt: h.adopt, Attached: h.attached, Changed: h.changed, Gone: h.targetGone, Crashed: h.crashed})
 	h.hidden = cdp.NewHiddenPages(h.life, h.tree)
 	if err := h.greet(ctx, owner); err != nil {

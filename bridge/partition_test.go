@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 )
 
 func TestFromPartition_SES0039_SameStringSameSession(t *testing.T) {
@@ -144,7 +142,7 @@ func TestSessionCreated_SES2149_IsToldInsideTheCall(t *testing.T) {
 }
 
 func TestSessions_WVW1506_StorageIsApart(t *testing.T) {
-	ctx, b, server := testContext(t), sharedBrowser(t), fixture.New(t)
+	ctx, b, server := testContext(t), sharedBrowser(t), sharedServer(t)
 	url := server.URL("a.test", "/echo")
 	for _, partition := range []string{"apart-1", "apart-2"} {
 		s, err := b.FromPartition(ctx, partition, PartitionOptions{})

@@ -1,0 +1,155 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cdpbridge/cdpbridge/e2e/fixture"
+)
+
+// shared is the browser that tests share, and the web server that they visit.
+var shared struct {
+	once    sync.Once
+	browser *Browser
+	server  *fixture.Server
+	dir     string
+	err     error
+}
+
+// sharedBrowser is the browser that tests of the package share. A test takes
+// sessions of its own in it.
+func sharedBrowser(t testing.TB) *Browser {
+	t.Helper()
+	shared.once.Do(startShared)
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.browser
+}
+
+// sharedServer is the web server that the shared browser finds under all names
+// that end in .test.
+func sharedServer(t testing.TB) *fixture.Server {
+	t.Helper()
+	sharedBrowser(t)
+	return shared.server
+}
+
+func startShared() {
+	shared.err = func() (err error) {
+		if shared.server, err = fixture.Start(); err != nil {
+			return err
+		}
+		if shared.dir, err = os.MkdirTemp("", "bridge-shared-"); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		shared.browser, err = Launch(ctx, testOptions(shared.server, shared.dir))
+		return err
+	}()
+}
+
+// testOptions are those of a browser for the server.
+func testOptions(server *fixture.Server, dir string) Options {
+	return Options{UserDataDir: dir, Args: []string{
+		"--host-resolver-rules=" + server.ResolverRules(),
+		"--ignore-certificate-errors-spki-list=" + server.SPKI(),
+	}}
+}
+
+// closeShared ends the shared browser and its server, if they were started.
+func closeShared() error {
+	var errs []error
+	if shared.browser != nil {
+		for _, s := range shared.browser.Sessions() {
+			if s != shared.browser.DefaultSession() {
+				errs = append(errs, fmt.Errorf("a test left the session %q open", s.Partition()))
+			}
+		}
+		errs = append(errs, shared.browser.Close())
+	}
+	if shared.server != nil {
+		errs = append(errs, shared.server.Close())
+	}
+	return errors.Join(append(errs, os.RemoveAll(shared.dir))...)
+}
+
+// kinds of sessions, for tests that hold for all.
+var sessionKinds = []string{"default", "persistent", "memory"}
+
+// testSession is a session of a kind. Those but the default one are the test's
+// own and end with it.
+func testSession(t testing.TB, kind string) *Session {
+	t.Helper()
+	b := sharedBrowser(t)
+	name := ""
+	switch kind {
+	case "default":
+		return b.DefaultSession()
+	case "persistent":
+		name = "persist:" + t.Name()
+	case "memory":
+		name = t.Name()
+	}
+	s, err := b.FromPartition(testContext(t), name, PartitionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// testContext ends before the test binary gives up, so that a hang is reported
+// where it happens. It outlives clean-ups that were registered before it.
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// testPage opens a page that is closed with the test.
+func testPage(t testing.TB, s *Session, url string) *WebContents {
+	t.Helper()
+	page, err := s.NewPage(testContext(t), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { page.Close(context.Background()) })
+	return page
+}
+
+// run evaluates an expression in a page.
+func run[T any](t testing.TB, page *WebContents, expression string, args ...any) T {
+	t.Helper()
+	value, err := Evaluate[T](testContext(t), page, expression, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// testDir is a directory for a browser that ends before the test does. That of
+// the test itself is closed to Chromium's user.
+func testDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bridge-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
