@@ -225,13 +225,6 @@ func (h *host) close() error {
 	if h.process == nil {
 		return h.tree.Conn().Close()
 	}
-	h.process.ExpectExit()
-	// Chromium answers, or is gone before it has. Either is fine.
-	h.root().Call(ctx, "Browser.close", nil, nil)
-	select {
-	case <-h.process.Done():
-	case <-ctx.Done():
-	}
 	err := h.process.Close(ctx)
 	h.tree.Conn().Close()
 	return err
