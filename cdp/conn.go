@@ -2,6 +2,7 @@ package cdp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,8 @@ type Conn struct {
 // ConnOptions are the options of NewConn.
 type ConnOptions struct {
 	// Malformed, if set, is told of each frame that was dropped because it is
-	// not of the protocol. It gets the first bytes and must not wait.
+	// not of the protocol, or an event over the transport's limit. It gets the
+	// first bytes and must not wait.
 	Malformed func(head []byte)
 	// Cause, if set, is asked once why the connection ended, with the error
 	// that the transport gave. It may wait: for the exit of a process, say.
@@ -105,10 +107,12 @@ func (c *Conn) Err() error {
 }
 
 // Close ends the connection and waits until its goroutines have ended. A
-// browser on a pipe ends with it.
+// browser on a pipe ends with it. It must not be called on the connection's
+// reader: from Command.Done, or a function of TreeOptions.
 func (c *Conn) Close() error {
 	err := c.transport.Close()
 	<-c.reader
+	<-c.out.ended
 	return err
 }
 
@@ -161,7 +165,7 @@ func (c *Conn) send(ctx context.Context, cmd Command) (int64, error) {
 	}
 	if err := c.out.addWait(ctx, c.done, frame); err != nil {
 		c.forget(id)
-		return 0, fmt.Errorf("%s: %w", cmd.Method, err)
+		return 0, fmt.Errorf("%s: %w", cmd.Method, cmp.Or(c.Err(), err))
 	}
 	return id, nil
 }
@@ -179,13 +183,12 @@ func (c *Conn) register(cmd Command) (frame []byte, id int64, err error) {
 	if size > MaxCommandSize {
 		return nil, 0, &FrameTooLargeError{Method: cmd.Method, Size: size, Limit: MaxCommandSize}
 	}
-	if err := cmd.Session.Err(); err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", cmd.Method, err)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", cmd.Method, c.err)
+	// Whoever ends a session takes its calls out under this lock afterwards, so
+	// that none is noted too late to be ended with it.
+	if err := cmp.Or(c.err, cmd.Session.Err()); err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", cmd.Method, err)
 	}
 	c.lastID++
 	id = c.lastID
@@ -233,7 +236,7 @@ func (c *Conn) read() {
 		var large *FrameTooLargeError
 		switch {
 		case errors.As(err, &large):
-			c.refuse(replyID(frame), large)
+			c.refuse(frame, large)
 			continue
 		case err != nil:
 			c.end(err)
@@ -290,8 +293,13 @@ func (p pendingCall) failure(err error) error {
 	return err
 }
 
-func (c *Conn) refuse(id int64, err *FrameTooLargeError) {
-	if call, ok := c.takeCall(id); ok && call.done != nil {
+// refuse ends the call whose answer was too large to be read. What else is too
+// large is reported: it is lost.
+func (c *Conn) refuse(head []byte, err *FrameTooLargeError) {
+	call, ok := c.takeCall(replyID(head))
+	if !ok {
+		c.malformed(head)
+	} else if call.done != nil {
 		call.done(nil, fmt.Errorf("%s: %w", call.method, err))
 	}
 }

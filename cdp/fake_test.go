@@ -68,7 +68,7 @@ func await[T any](t testing.TB, what string, c <-chan T) T {
 type fakeBrowser struct {
 	t   testing.TB
 	in  *bufio.Reader
-	inC io.Closer
+	inC *os.File
 
 	mu  sync.Mutex
 	out io.WriteCloser
@@ -119,7 +119,9 @@ func (f *fakeBrowser) next() (fakeCommand, error) {
 // expect returns the next command, which must be the one named.
 func (f *fakeBrowser) expect(method string) fakeCommand {
 	f.t.Helper()
+	f.inC.SetReadDeadline(time.Now().Add(patience))
 	cmd, err := f.next()
+	f.inC.SetReadDeadline(time.Time{})
 	if err != nil || cmd.Method != method {
 		f.t.Fatalf("the browser got %+v, %v; want %s", cmd, err, method)
 	}
