@@ -305,10 +305,10 @@ func TestAnAnswerOverTheLimitFailsItsCallOnly(t *testing.T) {
 
 func TestABrowserThatDoesNotReadHoldsNobody(t *testing.T) {
 	f, c := fakeConn(t, ConnOptions{})
-	big := map[string]string{"text": strings.Repeat("x", 1<<20)}
+	big := jsonv2.Value(`{"text":"` + strings.Repeat("x", 1<<20) + `"}`)
 
 	// Send goes on for ever, whatever is in the way.
-	const sent = 12
+	const sent = maxWaiting >> 20
 	var answered atomic.Int64
 	for range sent {
 		c.Send(Command{Session: c.Root(), Method: "A.sent", Params: big, Done: func(_ jsonv2.Value, err error) {

@@ -31,7 +31,8 @@ const (
 type QueueOptions struct {
 	// Limit is the largest number of events that wait; 0 means 65,536.
 	Limit int
-	// Bytes is the largest sum of their sizes; 0 means 64 MiB.
+	// Bytes is the largest sum of their sizes; 0 means 64 MiB. An event that is
+	// larger than that waits if it is the only one.
 	Bytes int
 	// Overflow says what happens when a limit is reached.
 	Overflow Overflow
@@ -53,12 +54,11 @@ type queue struct {
 	opts  QueueOptions
 	ready chan struct{} // holds a token while there may be something to take
 
-	mu      sync.Mutex
-	events  []Event
-	bytes   int
-	dropped uint64
-	ended   bool
-	err     error // why it ended, nil for an orderly end
+	mu     sync.Mutex
+	events []Event
+	bytes  int
+	ended  bool
+	err    error // why it ended, nil for an orderly end
 }
 
 func newQueue(o QueueOptions) *queue {
@@ -75,7 +75,7 @@ func (q *queue) put(e Event) bool {
 	}
 	q.events = append(q.events, e)
 	q.bytes += len(e.Params)
-	for len(q.events) > q.opts.Limit || q.bytes > q.opts.Bytes {
+	for len(q.events) > q.opts.Limit || q.bytes > q.opts.Bytes && len(q.events) > 1 {
 		if q.opts.Overflow == End {
 			last := len(q.events) - 1
 			q.events[last] = Event{}
@@ -86,7 +86,6 @@ func (q *queue) put(e Event) bool {
 		q.bytes -= len(q.events[0].Params)
 		q.events[0] = Event{}
 		q.events = q.events[1:]
-		q.dropped++
 	}
 	q.wake()
 	return !q.ended
