@@ -1,6 +1,7 @@
 package cdp
 
 import (
+	"cmp"
 	"sync"
 
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -108,6 +109,25 @@ func (q *queue) wake() {
 	}
 }
 
+// take returns the first event that waits. When none does and the queue has
+// ended, err says why, which is ErrClosed for an orderly end.
+func (q *queue) take() (e Event, some bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.events) > 0 {
+		e, q.events[0] = q.events[0], Event{}
+		q.events = q.events[1:]
+		q.bytes -= len(e.Params)
+		some = true
+	} else if q.ended {
+		err = cmp.Or(q.err, ErrClosed)
+	}
+	if len(q.events) > 0 || q.ended {
+		q.wake() // for another reader
+	}
+	return e, some, err
+}
+
 // takeAll returns what waits. When nothing does and the queue has ended, ok is
 // false.
 func (q *queue) takeAll() (events []Event, ok bool, err error) {
@@ -117,5 +137,8 @@ func (q *queue) takeAll() (events []Event, ok bool, err error) {
 		return nil, false, q.err
 	}
 	events, q.events, q.bytes = q.events, nil, 0
+	if q.ended {
+		q.wake() // once more, for the end
+	}
 	return events, true, nil
 }

@@ -365,3 +365,17 @@ func TestSubscriptionsComeAndGoWhileEventsFlow(t *testing.T) {
 	close(stopTicks)
 	ticks.Wait()
 }
+
+func TestAReaderLearnsOfAnEndThatComesWithTheLastEvent(t *testing.T) {
+	q := newQueue(QueueOptions{})
+	q.put(Event{Method: "A.a"})
+	q.end(ErrDetached) // finds the token of put, and adds none
+	<-q.ready
+	if events, ok, _ := q.takeAll(); !ok || len(events) != 1 {
+		t.Fatalf("got %v", events)
+	}
+	await(t, "the news of the end", q.ready)
+	if _, ok, err := q.takeAll(); ok || err != ErrDetached {
+		t.Errorf("got %v, %v", ok, err)
+	}
+}
