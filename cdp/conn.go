@@ -325,17 +325,43 @@ func (c *Conn) event(e *envelope) {
 // start.
 func (c *Conn) tap(method string, f func(s *Session, params []byte)) { c.taps[method] = f }
 
-// detach ends a session and the calls that wait on it.
-func (c *Conn) detach(id string) {
+// attached returns the session with the id, which the browser has opened on
+// behalf of parent.
+func (c *Conn) attached(parent *Session, id string) *Session {
+	s := c.Session(id)
 	c.mu.Lock()
-	s := c.sessions[id]
-	delete(c.sessions, id)
+	defer c.mu.Unlock()
+	s.parent = parent
+	return s
+}
+
+// detach ends a session, the calls that wait on it, and all sessions that were
+// opened on its behalf: Chromium ends these without a word. It returns the ids,
+// children first.
+func (c *Conn) detach(id string) []string {
+	c.mu.Lock()
+	gone := c.remove(c.sessions[id], nil)
 	c.mu.Unlock()
-	if s == nil {
-		return
+	ids := make([]string, 0, len(gone))
+	for _, s := range gone {
+		s.end(ErrDetached)
+		c.failCalls(s, ErrDetached)
+		ids = append(ids, s.id)
 	}
-	s.end(ErrDetached)
-	c.failCalls(s, ErrDetached)
+	return ids
+}
+
+func (c *Conn) remove(s *Session, gone []*Session) []*Session {
+	if s == nil {
+		return gone
+	}
+	delete(c.sessions, s.id)
+	for _, child := range c.sessions {
+		if child.parent == s {
+			gone = c.remove(child, gone)
+		}
+	}
+	return append(gone, s)
 }
 
 // failCalls ends the calls that wait on a session.

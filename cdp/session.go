@@ -14,8 +14,9 @@ import (
 // satisfies the interface Session of github.com/chromedp/cdproto/cdp, so that
 // the typed commands and events of that module work on it.
 type Session struct {
-	conn *Conn
-	id   string
+	conn   *Conn
+	id     string
+	parent *Session // on whose behalf it was opened; guarded by Conn.mu
 
 	mu     sync.Mutex
 	subs   map[string][]*queue
