@@ -137,7 +137,7 @@ func (tr *Tree) tapTargets() {
 			WaitingForDebugger bool       `json:"waitingForDebugger"`
 		}
 		// A session with the browser itself is a client's, made by NewClient.
-		if tr.decode(params, &ev) && !s.virtual() && ev.TargetInfo.Type != "browser" {
+		if tr.decode(params, &ev) && !s.virtual() && ev.SessionID != "" && ev.TargetInfo.Type != "browser" {
 			tr.attached(s, ev.SessionID, ev.TargetInfo)
 		}
 	})
