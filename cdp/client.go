@@ -122,6 +122,7 @@ func (r *RawConn) WriteFrame(ctx context.Context, frame []byte) error {
 	}
 	s := r.session(f.SessionID)
 	if s == nil {
+		f.SessionID = "" // Chromium leaves it out too
 		r.fail(f, &Error{Code: codeSessionGone, Message: "Session with given id not found."})
 		return nil
 	}
