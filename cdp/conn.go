@@ -233,14 +233,14 @@ func (c *Conn) read() {
 	var e envelope
 	for {
 		frame, err := c.transport.ReadFrame()
-		var large *FrameTooLargeError
-		switch {
-		case errors.As(err, &large):
+		if err != nil {
+			var large *FrameTooLargeError // on the heap, so not for every frame
+			if !errors.As(err, &large) {
+				c.end(err)
+				return
+			}
 			c.refuse(frame, large)
 			continue
-		case err != nil:
-			c.end(err)
-			return
 		}
 		if err := scan(frame, &e); err != nil {
 			c.malformed(frame)
