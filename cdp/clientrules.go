@@ -193,8 +193,13 @@ func createTarget(r *RawConn, ctx context.Context, s *Session, f clientFrame) {
 			return nil, err
 		}
 		r.mu.Lock()
+		late := r.closed
 		r.created[made.TargetID] = true
 		r.mu.Unlock()
+		if late {
+			r.tree.closeTarget(made.TargetID)
+			return result, nil
+		}
 		if t := r.tree.Target(made.TargetID); t != nil && url != "" && url != "about:blank" {
 			r.tree.conn.Send(Command{Session: t.Session, Method: "Page.navigate", Params: map[string]string{"url": url}})
 		}

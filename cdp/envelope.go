@@ -49,6 +49,9 @@ func scan(frame []byte, e *envelope) error {
 	if at := end - 1 - sessionSize - len(sessionTail); at > 0 && frame[end-1] == '"' && string(frame[at:at+len(sessionTail)]) == sessionTail {
 		e.session, end = frame[at+len(sessionTail):end-1], at
 	}
+	if bytes.IndexByte(e.session, '\\') >= 0 {
+		return tokenize(frame, e)
+	}
 	if scanHead(frame, end, e) {
 		return nil
 	}
@@ -77,7 +80,7 @@ func scanHead(frame []byte, end int, e *envelope) bool {
 	case bytes.HasPrefix(frame, []byte(eventHead)):
 		name := frame[len(eventHead):end]
 		n := bytes.IndexByte(name, '"')
-		if n <= 0 {
+		if n <= 0 || bytes.IndexByte(name[:n], '\\') >= 0 {
 			return false
 		}
 		rest := name[n+1:]

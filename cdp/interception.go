@@ -144,22 +144,29 @@ func (i *Interception) listen(t *Target) context.CancelFunc {
 	ctx, stop := context.WithCancel(i.life)
 	events := t.Session.Events(ctx, QueueOptions{}, "Fetch.requestPaused", "Fetch.authRequired")
 	go func() {
+		defer stop()
 		for e, err := range events {
 			if err != nil {
 				return
 			}
-			p := &PausedRequest{Target: t}
-			if jsonv2.Unmarshal(e.Params, p, wireOptions) != nil {
-				continue
-			}
-			if e.Method == "Fetch.authRequired" {
-				go i.authenticate(ctx, p)
-			} else {
-				go i.handle(ctx, p)
-			}
+			go i.paused(ctx, t, e)
 		}
 	}()
 	return stop
+}
+
+func (i *Interception) paused(ctx context.Context, t *Target, e Event) {
+	p := &PausedRequest{Target: t}
+	err := jsonv2.Unmarshal(e.Params, p, wireOptions)
+	switch {
+	case err != nil: // what can be read of it is enough to let it go on
+		t.Session.conn.malformed(e.Params)
+		p.Continue(ctx, ContinueRequest{})
+	case e.Method == "Fetch.authRequired":
+		i.authenticate(ctx, p)
+	default:
+		i.handle(ctx, p)
+	}
 }
 
 func (i *Interception) present() []*Route {

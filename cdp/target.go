@@ -158,7 +158,12 @@ func (f *frames) update(id string, change func(*Frame)) {
 }
 
 // remove forgets a frame and all below it.
-func (f *frames) remove(id string) {
+func (f *frames) remove(id string) { f.forget(id, true) }
+
+// removeBelow forgets all frames below a frame.
+func (f *frames) removeBelow(id string) { f.forget(id, false) }
+
+func (f *frames) forget(id string, itself bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	gone := map[string]bool{id: true}
@@ -166,6 +171,9 @@ func (f *frames) remove(id string) {
 		if gone[f.byID[other].ParentID] {
 			gone[other] = true
 		}
+	}
+	if !itself {
+		delete(gone, id)
 	}
 	f.ids = slices.DeleteFunc(f.ids, func(other string) bool { return gone[other] })
 	for other := range gone {

@@ -17,9 +17,11 @@ type Transport interface {
 }
 
 // MaxCommandSize is the size in bytes of the largest command frame. Chromium's
-// DevTools pipe reads into a buffer of 100 MiB (kReceiveBufferSizeForDevTools)
-// and closes the connection when a command does not fit.
-const MaxCommandSize = 100<<20 - 1<<10
+// DevTools pipe reads into a buffer of 100 MiB (kReceiveBufferSizeForDevTools),
+// which has to hold the frame and its zero byte, and closes the connection when
+// they do not fit: in Chromium 156 a frame of 104,857,599 bytes passes and one
+// of 104,857,600 ends it.
+const MaxCommandSize = 100<<20 - 1
 
 // maxFrameSize is the size in bytes of the largest frame taken from a browser.
 // It guards the memory of the program; no command asks for as much.
