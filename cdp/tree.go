@@ -243,7 +243,12 @@ func (t *Target) joinFrames() {
 	case TargetIFrame:
 		if page := t.Page(); page != nil {
 			t.frames = page.frames
-			t.frames.update(t.info.TargetID, func(f *Frame) { f.Target = t })
+			t.frames.update(t.info.TargetID, func(f *Frame) {
+				f.Target = t
+				if t.info.ParentFrameID != "" {
+					f.ParentID = t.info.ParentFrameID
+				}
+			})
 		}
 	}
 }
@@ -493,9 +498,13 @@ func (tr *Tree) closeTarget(id string) {
 // CreateTarget are the parameters of Tree.CreateTarget.
 type CreateTarget struct {
 	URL              string `json:"url"`
+	Left             int    `json:"left,omitzero"`
+	Top              int    `json:"top,omitzero"`
 	Width            int    `json:"width,omitzero"`
 	Height           int    `json:"height,omitzero"`
+	WindowState      string `json:"windowState,omitzero"`
 	BrowserContextID string `json:"browserContextId,omitzero"`
 	NewWindow        bool   `json:"newWindow,omitzero"`
 	Background       bool   `json:"background,omitzero"`
+	Focus            bool   `json:"focus,omitzero"`
 }
