@@ -227,18 +227,18 @@ func (c *Conn) forget(id int64) {
 
 func (c *Conn) read() {
 	defer close(c.reader)
-	var e envelope
 	for {
 		frame, err := c.transport.ReadFrame()
-		var large *FrameTooLargeError
-		switch {
-		case errors.As(err, &large):
+		if err != nil {
+			var large *FrameTooLargeError
+			if !errors.As(err, &large) {
+				c.end(err)
+				return
+			}
 			c.refuse(replyID(frame), large)
 			continue
-		case err != nil:
-			c.end(err)
-			return
 		}
+		var e envelope
 		if err := scan(frame, &e); err != nil {
 			c.malformed(frame)
 			continue
@@ -271,7 +271,7 @@ func (c *Conn) reply(e *envelope) {
 		return
 	}
 	if !e.failed {
-		call.done(append(jsonv2.Value(nil), e.body...), nil)
+		call.done(e.keep(), nil)
 		return
 	}
 	call.done(nil, call.failure(decodeError(call.method, e.body)))
