@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -172,7 +173,7 @@ func TestReplaySendsAsManyFramesAsAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []int{1, 7, len(frames), 2*len(frames) + 3} {
-		r := newReplay(frames, n)
+		r := newReplay(append(bytes.Join(frames, []byte{0}), 0), n)
 		close(r.start)
 		c := newRawConn(r, r)
 		got := 0

@@ -33,27 +33,23 @@ func Frames() ([][]byte, error) {
 	return bytes.Split(bytes.TrimSuffix(text, []byte{'\n'}), []byte{'\n'}), nil
 }
 
-// replay is the pipe of a browser that sends the captured frames again and
-// again: n of them, once start is closed.
+// replay is the pipe of a browser that sends frames again and again: n of them,
+// once start is closed.
 type replay struct {
 	start  chan struct{}
 	closed chan struct{}
 	once   sync.Once
-	frames []byte // each with its zero byte
-	sizes  []int
-	at     int // in frames
-	left   int // bytes
+	text   []byte // the frames, each with its zero byte
+	at     int    // in text
+	left   int    // bytes
 }
 
-func newReplay(frames [][]byte, n int) *replay {
-	r := &replay{start: make(chan struct{}), closed: make(chan struct{})}
-	for _, f := range frames {
-		r.frames = append(append(r.frames, f...), 0)
-		r.sizes = append(r.sizes, len(f)+1)
-	}
-	r.left = n / len(frames) * len(r.frames)
-	for _, size := range r.sizes[:n%len(frames)] {
-		r.left += size
+func newReplay(text []byte, n int) *replay {
+	r := &replay{start: make(chan struct{}), closed: make(chan struct{}), text: text}
+	frames := bytes.Count(text, []byte{0})
+	r.left = n / frames * len(text)
+	for range n % frames {
+		r.left += 1 + bytes.IndexByte(text[r.left%len(text):], 0)
 	}
 	return r
 }
@@ -67,8 +63,8 @@ func (r *replay) Read(p []byte) (int, error) {
 	if r.left == 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, r.frames[r.at:min(len(r.frames), r.at+r.left)])
-	r.at, r.left = (r.at+n)%len(r.frames), r.left-n
+	n := copy(p, r.text[r.at:min(len(r.text), r.at+r.left)])
+	r.at, r.left = (r.at+n)%len(r.text), r.left-n
 	return n, nil
 }
 
@@ -79,30 +75,38 @@ func (r *replay) Close() error {
 	return nil
 }
 
-// route makes the client of a kind read and route the frames of a pipe, in a
-// browser session that it knows and that nobody listens to. It returns what
+// reading is how far a client goes with a frame.
+type reading int
+
+const (
+	scanned reading = iota // its envelope is read
+	routed                 // it has come to its session, where nobody listens
+)
+
+// read makes the client of a kind read the frames of a pipe, and returns what
 // waits for the end.
-func route(kind Kind, r *replay, sessions []string) (wait func() error, err error) {
+func read(kind Kind, r *replay, how reading, sessions []string) (wait func() error, err error) {
 	switch kind {
 	case Bridge:
 		conn := cdp.NewConn(cdp.NewPipe(r, r), cdp.ConnOptions{})
-		for _, id := range sessions {
-			conn.Session(id)
+		if how == routed { // frames of a session that is not known are dropped
+			for _, id := range sessions {
+				conn.Session(id)
+			}
 		}
 		return func() error { <-conn.Done(); return nil }, nil
 	case Raw:
-		conn := newRawConn(r, r)
-		return func() error { conn.run(); return nil }, nil
+		return func() error { newRawConn(r, r).run(); return nil }, nil
 	case Chromedp:
-		return func() error { return decodeAll(r) }, nil
+		return func() error { return decode(r, how) }, nil
 	case ChromedpDefault:
 	}
-	return nil, fmt.Errorf("bench: no way to route frames as %q", kind)
+	return nil, fmt.Errorf("bench: %q reads no frames of a file", kind)
 }
 
-// decodeAll does what chromedp does with each frame before it looks who wants
-// it: the reader decodes the envelope, and the target decodes an event in full.
-func decodeAll(r *replay) error {
+// decode does what chromedp does with each frame before it looks who wants it:
+// its reader decodes the envelope, and the target decodes an event in full.
+func decode(r *replay, how reading) error {
 	pipe := chromedp.NewPipeConn(r, r)
 	for {
 		var m cdproto.Message
@@ -112,7 +116,7 @@ func decodeAll(r *replay) error {
 			}
 			return err
 		}
-		if m.ID == 0 {
+		if m.ID == 0 && how == routed {
 			// An event that this version of cdproto does not know is skipped.
 			_, _ = cdproto.UnmarshalMessage(&m, chromedp.DefaultUnmarshalOptions)
 		}
