@@ -230,7 +230,6 @@ func (c *Conn) forget(id int64) {
 
 func (c *Conn) read() {
 	defer close(c.reader)
-	var e envelope
 	for {
 		frame, err := c.transport.ReadFrame()
 		if err != nil {
@@ -242,6 +241,7 @@ func (c *Conn) read() {
 			c.refuse(frame, large)
 			continue
 		}
+		var e envelope
 		if err := scan(frame, &e); err != nil {
 			c.malformed(frame)
 			continue
@@ -274,7 +274,7 @@ func (c *Conn) reply(e *envelope) {
 		return
 	}
 	if !e.failed {
-		call.done(append(jsonv2.Value(nil), e.body...), nil)
+		call.done(e.keep(), nil)
 		return
 	}
 	call.done(nil, call.failure(decodeError(call.method, e.body)))

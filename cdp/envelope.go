@@ -23,6 +23,15 @@ type envelope struct {
 	failed  bool   // body is an error
 }
 
+// keep returns the body for whoever keeps it: a copy, unless it is so large that
+// its frame is the reader's own.
+func (e *envelope) keep() jsonv2.Value {
+	if len(e.body) >= ownFrame {
+		return e.body
+	}
+	return bytes.Clone(e.body)
+}
+
 var errMalformed = errors.New("malformed frame")
 
 const (

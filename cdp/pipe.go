@@ -11,7 +11,7 @@ import (
 // --remote-debugging-pipe: each frame ends with a zero byte, in both
 // directions. Closing it closes both ends.
 func NewPipe(r io.ReadCloser, w io.WriteCloser) Transport {
-	return &pipe{r: r, w: w, in: bufio.NewReaderSize(r, 64<<10), limit: maxFrameSize}
+	return &pipe{r: r, w: w, in: bufio.NewReaderSize(r, ownFrame), limit: maxFrameSize}
 }
 
 type pipe struct {
@@ -24,7 +24,7 @@ type pipe struct {
 }
 
 // ReadFrame finds the zero byte inside the read buffer. Only a frame that is
-// larger than the buffer is copied.
+// larger than the buffer, which is of ownFrame bytes, is copied.
 func (p *pipe) ReadFrame() ([]byte, error) {
 	frame, err := p.in.ReadSlice(0)
 	if err == nil {

@@ -204,7 +204,7 @@ func (s *Session) dispatch(e *envelope) {
 	if len(queues) == 0 {
 		return
 	}
-	event := Event{Method: string(e.method), Params: append(jsonv2.Value(nil), e.body...)}
+	event := Event{Method: string(e.method), Params: e.keep()}
 	for _, q := range queues {
 		if !q.put(event) {
 			s.mu.Lock()

@@ -3,7 +3,8 @@ package cdp
 // A Transport moves whole frames, one JSON text each, to and from a browser.
 // One goroutine reads and one writes. Close ends both.
 type Transport interface {
-	// ReadFrame returns the next frame, which stays valid until the next call.
+	// ReadFrame returns the next frame, which stays valid until the next call,
+	// and for good if it has 64 KiB or more: large frames are not copied.
 	// For a frame over the transport's limit it returns the first bytes of it
 	// and a *FrameTooLargeError, and can be called again. Any other error is
 	// the end of the connection.
@@ -15,6 +16,9 @@ type Transport interface {
 	// Close ends the connection. It makes ReadFrame and WriteFrames return.
 	Close() error
 }
+
+// ownFrame is the size in bytes from which a frame that was read is the caller's.
+const ownFrame = 64 << 10
 
 // MaxCommandSize is the size in bytes of the largest command frame. Chromium's
 // DevTools pipe reads into a buffer of 100 MiB (kReceiveBufferSizeForDevTools),
