@@ -7,40 +7,16 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cdpbridge/cdpbridge/e2e/leak"
 )
 
-// TestMain fails when a goroutine of the package is left after the last test.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if left := leftGoroutines(10 * time.Second); left != "" {
-		fmt.Fprintln(os.Stderr, "goroutines are left:\n"+left)
-		code = max(code, 1)
-	}
-	os.Exit(code)
-}
-
-// leftGoroutines returns the stacks of the goroutines that run code of the
-// package, once patience is over.
-func leftGoroutines(patience time.Duration) string {
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		stacks := make([]byte, 4<<20)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		var left []string
-		for i, s := range strings.Split(string(stacks), "\n\n") {
-			if i > 0 && strings.Contains(s, "/cdp.") { // the first is this one
-				left = append(left, s)
-			}
-		}
-		if len(left) == 0 || time.Now().After(deadline) {
-			return strings.Join(left, "\n\n")
-		}
-	}
-}
+// TestMain fails when tests leave anything behind.
+func TestMain(m *testing.M) { os.Exit(leak.Main(m)) }
 
 // patience is how long a test waits for what must happen before it fails.
 const patience = 30 * time.Second
