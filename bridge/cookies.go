@@ -112,9 +112,9 @@ func (c *Cookies) Get(ctx context.Context, filter CookieFilter) ([]Cookie, error
 	if err != nil {
 		return nil, fmt.Errorf("getting cookies: %w", err)
 	}
-	chosen := []Cookie{}
+	chosen, matches := []Cookie{}, filter.matcher()
 	for _, stored := range jar {
-		if filter.matches(stored.Cookie) {
+		if matches(stored.Cookie) {
 			chosen = append(chosen, stored.Cookie)
 		}
 	}
@@ -146,20 +146,49 @@ func (c *Cookies) Remove(ctx context.Context, url, name string) error {
 	if url == "" {
 		return nil // unlike in a filter, no URL is no place
 	}
-	return c.remove(ctx, "removing a cookie", filter.matches)
+	return c.remove(ctx, "removing a cookie", filter.matcher())
 }
 
 // remove deletes the cookies that are chosen.
-func (c *Cookies) remove(ctx context.Context, doing string, chosen func(Cookie) bool) error {
-	return c.write(ctx, doing, func(at *place, jar []storedCookie) (author, error) {
-		jar = slices.DeleteFunc(slices.Clone(jar), func(s storedCookie) bool { return !chosen(s.Cookie) })
-		return author{removal: "explicit"}, at.deleteCookies(ctx, jar)
+func (c *Cookies) remove(ctx context.Context, what string, chosen func(Cookie) bool) error {
+	return c.write(ctx, what, func(at *place, jar []storedCookie) (author, error) {
+		by := author{removal: "explicit"}
+		unwanted := slices.DeleteFunc(slices.Clone(jar), func(s storedCookie) bool { return !chosen(s.Cookie) })
+		if len(unwanted) == 0 {
+			return by, nil
+		}
+		if err := at.deleteCookies(ctx, unwanted); err != nil {
+			return by, err
+		}
+		return by, c.removeStubborn(ctx, at, unwanted)
 	})
+}
+
+// removeStubborn deletes those of the cookies that are still there: pages can
+// give paths that a cookie of the protocol cannot have.
+func (c *Cookies) removeStubborn(ctx context.Context, at *place, unwanted []storedCookie) error {
+	jar, err := at.cookies(ctx)
+	if err != nil {
+		return err
+	}
+	now := byKey(jar)
+	for _, s := range unwanted {
+		if _, stays := now[s.key()]; !stays || s.partition.opaque {
+			continue
+		}
+		err := c.session.onPage(ctx, at, func(ctx context.Context, page *cdp.Session) error {
+			return page.Call(ctx, "Network.deleteCookies", s.wire(), nil)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // write runs a function that writes cookies. It gets the cookies that there
 // are, and says what those who listen are to be told of its doing.
-func (c *Cookies) write(ctx context.Context, doing string, do func(at *place, jar []storedCookie) (author, error)) error {
+func (c *Cookies) write(ctx context.Context, what string, do func(at *place, jar []storedCookie) (author, error)) error {
 	err := func() error {
 		at, err := c.session.place(ctx)
 		if err != nil {
@@ -185,11 +214,17 @@ func (c *Cookies) write(ctx context.Context, doing string, do func(at *place, ja
 		c.watch.see(after, by)
 		return nil
 	}()
+	return doing(what, err)
+}
+
+// doing says what failed, before errors that have no text of Electron's.
+func doing(what string, err error) error {
 	var refused *CookieError
-	if err == nil || errors.As(err, &refused) {
+	var invalid *InvalidArgumentError
+	if err == nil || errors.As(err, &refused) || errors.As(err, &invalid) {
 		return err
 	}
-	return fmt.Errorf("%s: %w", doing, err)
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 func (c *Cookies) lock(ctx context.Context) error {
@@ -326,33 +361,39 @@ type cookieParams struct {
 
 // setCookies stores the cookies, whatever they replace.
 func (p *place) setCookies(ctx context.Context, cookies ...storedCookie) error {
-	params := cookieParams{BrowserContextID: p.param()}
-	for _, s := range cookies {
-		params.Cookies = append(params.Cookies, s.wire())
-	}
-	err := p.host.root().Call(ctx, "Storage.setCookies", params, nil)
-	var refused *cdp.Error
-	if errors.As(err, &refused) {
-		return &CookieError{Reason: reasonMalformed, Cause: err}
-	}
-	return err
+	return p.writeCookies(ctx, p.written(cookies...))
 }
 
 // deleteCookies deletes cookies by writing them anew with an end that is past:
 // the browser's own session has no command for it.
 func (p *place) deleteCookies(ctx context.Context, cookies []storedCookie) error {
-	var past []storedCookie
+	return p.writeCookies(ctx, p.expired(cookies...))
+}
+
+func (p *place) writeCookies(ctx context.Context, params cookieParams) error {
+	err := p.host.root().Call(ctx, "Storage.setCookies", params, nil)
+	if refused := (*cdp.Error)(nil); errors.As(err, &refused) {
+		return &CookieError{Reason: reasonMalformed, Cause: err}
+	}
+	return err
+}
+
+func (p *place) written(cookies ...storedCookie) cookieParams {
+	params := cookieParams{BrowserContextID: p.param(), Cookies: []wireCookie{}}
 	for _, s := range cookies {
-		if s.partition.opaque {
-			continue
+		if !s.partition.opaque {
+			params.Cookies = append(params.Cookies, s.wire())
 		}
-		s.Session, s.ExpirationDate = false, 1
-		past = append(past, s)
 	}
-	if len(past) == 0 {
-		return nil
+	return params
+}
+
+func (p *place) expired(cookies ...storedCookie) cookieParams {
+	params := p.written(cookies...)
+	for i := range params.Cookies {
+		params.Cookies[i].Expires = new(1.0)
 	}
-	return p.setCookies(ctx, past...)
+	return params
 }
 
 // expiry makes an expiration date one that the protocol takes: it means a

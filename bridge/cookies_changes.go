@@ -102,8 +102,8 @@ func (c *Cookies) lookOnce(life context.Context, watch *cookieWatch) {
 	}
 	defer c.unlock()
 	at := c.session.placed()
-	if at == nil {
-		return // its process has ended; looking is no reason to start another
+	if c.watch != watch || at == nil {
+		return // its process has ended: looking is no reason to start another
 	}
 	wire, err := at.wireCookies(ctx)
 	if err != nil || bytes.Equal(wire, watch.wire) {

@@ -3,16 +3,17 @@ package bridge
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"strings"
 	"time"
 
-	"crypto/rand"
-
+	"github.com/cdpbridge/cdpbridge/cdp"
 	"github.com/cdpbridge/cdpbridge/chromium"
 )
 
@@ -55,7 +56,7 @@ func (c *Cookies) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mark := flushMark("mark")
+	mark := flushMark()
 	writes := []storedCookie{mark}
 	for i := range flushWrites {
 		filler := mark
@@ -66,13 +67,15 @@ func (c *Cookies) flush(ctx context.Context) error {
 		return c.session.explain(err)
 	}
 	err = at.waitWritten(ctx, mark.Domain)
-	// Marks that a killed process leaves behind expire within minutes.
-	return errors.Join(err, c.session.explain(at.deleteCookies(ctx, []storedCookie{mark, writes[len(writes)-1]})))
+	at.host.tree.Conn().Send(cdp.Command{Session: at.host.root(), Method: "Storage.setCookies", Params: at.expired(mark, writes[len(writes)-1])})
+	return c.session.explain(err)
 }
 
-func flushMark(name string) storedCookie {
+// flushMark is a cookie that no other call has. One that a killed process
+// leaves behind ends by itself.
+func flushMark() storedCookie {
 	return storedCookie{Cookie: Cookie{
-		Name: name, Value: "1", Domain: strings.ToLower(rand.Text()) + flushDomain, Path: "/", SameSite: "lax",
+		Name: "mark", Domain: strings.ToLower(rand.Text()) + flushDomain, Path: "/", SameSite: "lax",
 		ExpirationDate: float64(time.Now().Add(5 * time.Minute).Unix()),
 	}}
 }
@@ -96,7 +99,7 @@ func (p *place) waitWritten(ctx context.Context, domain string) error {
 		select {
 		case <-look.C:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for Chromium to write: %w", context.Cause(ctx))
+			return fmt.Errorf("waiting for Chromium to write (is the disk full?): %w", context.Cause(ctx))
 		case <-p.host.life.Done():
 			return ErrHostGone
 		}
@@ -106,12 +109,15 @@ func (p *place) waitWritten(ctx context.Context, domain string) error {
 // committed reports whether the database has a text and no journal that would
 // take it back: SQLite empties the journal when it has committed.
 func committed(files *chromium.Files, text string) (bool, error) {
-	const database = "Cookies"
-	data, err := files.ReadFile(path.Join(profileDir, database))
+	database := path.Join(profileDir, "Cookies")
+	if runtime.GOOS == "windows" {
+		database = path.Join(profileDir, "Network", "Cookies")
+	}
+	data, err := files.ReadFile(database)
 	if err != nil || !bytes.Contains(data, []byte(text)) {
 		return false, ignoreMissing(err)
 	}
-	journal, err := files.Open(path.Join(profileDir, database+"-journal"), os.O_RDONLY)
+	journal, err := files.Open(database+"-journal", os.O_RDONLY)
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist), ignoreMissing(err)
 	}

@@ -71,18 +71,18 @@ func pathMatches(cookie, path string) bool {
 	return below && cookie != "" && (rest == "" || rest[0] == '/' || strings.HasSuffix(cookie, "/"))
 }
 
-func (f CookieFilter) matches(k Cookie) bool {
-	if f.URL != "" {
-		if u, ok := parseCookieURL(f.URL); !ok || !u.gets(k) {
-			return false
-		}
+// matcher tells which cookies the filter chooses.
+func (f CookieFilter) matcher() func(Cookie) bool {
+	from, ok := parseCookieURL(f.URL)
+	return func(k Cookie) bool {
+		return (f.URL == "" || ok && from.gets(k)) &&
+			(f.Name == nil || *f.Name == k.Name) &&
+			(f.Domain == "" || domainMatches(k.Domain, f.Domain)) &&
+			(f.Path == "" || f.Path == k.Path) &&
+			(f.Secure == nil || *f.Secure == k.Secure) &&
+			(f.Session == nil || *f.Session == k.Session) &&
+			(f.HTTPOnly == nil || *f.HTTPOnly == k.HTTPOnly)
 	}
-	return (f.Name == nil || *f.Name == k.Name) &&
-		(f.Domain == "" || domainMatches(k.Domain, f.Domain)) &&
-		(f.Path == "" || f.Path == k.Path) &&
-		(f.Secure == nil || *f.Secure == k.Secure) &&
-		(f.Session == nil || *f.Session == k.Session) &&
-		(f.HTTPOnly == nil || *f.HTTPOnly == k.HTTPOnly)
 }
 
 // Electron's texts for Chromium's reasons.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +145,21 @@ func TestCookies_CX58_ExpirationDateZeroDeletes(t *testing.T) {
 	})
 }
 
+func TestCookies_NoCookieLastsLongerThan400Days(t *testing.T) {
+	s := testSession(t, "memory")
+	for i, far := range []float64{math.Inf(1), math.MaxFloat64, 1e11, float64(time.Now().Unix()) + 1e9} {
+		name := fmt.Sprint("n", i)
+		setCookie(t, s, CookieDetails{URL: "http://a.test", Name: name, ExpirationDate: &far})
+		k := getCookies(t, s, CookieFilter{Name: &name})
+		if len(k) != 1 || math.Abs(k[0].ExpirationDate-*inSeconds(400 * 24 * 3600)) > 60 {
+			t.Errorf("until %g: %+v", far, k)
+		}
+	}
+	if err := s.Cookies().Set(testContext(t), CookieDetails{URL: "http://a.test", Name: "n", ExpirationDate: new(math.NaN())}); err == nil {
+		t.Error("not a number was taken for a date")
+	}
+}
+
 func TestCookies_SES0207_RemoveTakesEveryCookieThatTheURLSees(t *testing.T) {
 	eachKind(t, func(t *testing.T, s *Session) {
 		for _, d := range []CookieDetails{
@@ -163,11 +179,12 @@ func TestCookies_SES0207_RemoveTakesEveryCookieThatTheURLSees(t *testing.T) {
 	})
 }
 
-func TestCookies_RemoveTakesCookiesWithPathsThatOnlyPagesCanWrite(t *testing.T) {
+func TestCookies_RemoveTakesCookiesThatOnlyPagesCanWrite(t *testing.T) {
 	eachKind(t, func(t *testing.T, s *Session) {
-		page := testPage(t, s, shared.server.URL("a.test", "/page/writer"))
+		page := testPage(t, s, shared.server.TLSURL("good.test", "/page/writer"))
 		run[string](t, page, `document.cookie = 'n=1; Path=/ü/../x'`)
-		if got := names(t, s, CookieFilter{}); got != "n" {
+		run[string](t, page, `document.cookie = '__Host-p=1; Secure; Path=/; Partitioned'`)
+		if got := names(t, s, CookieFilter{}); got != "n __Host-p" {
 			t.Fatalf("the page wrote %q", got)
 		}
 		if err := s.cookies.remove(testContext(t), "removing", func(Cookie) bool { return true }); err != nil {
@@ -191,8 +208,9 @@ func TestCookies_CX60_RemovingNothingIsNoError(t *testing.T) {
 
 func TestCookies_FiltersByAttributes(t *testing.T) {
 	eachKind(t, func(t *testing.T, s *Session) {
+		page := testPage(t, s, shared.server.TLSURL("good.test", "/page/here"))
 		for _, line := range []string{"plain=1", "secure=1&Secure", "lasting=1&Max-Age=60", "http=1&HttpOnly", "path=1&Path=/p"} {
-			testPage(t, s, shared.server.TLSURL("good.test", "/set-cookie?"+line))
+			run[any](t, page, `line => fetch('/set-cookie?' + line).then(() => null)`, line)
 		}
 		for name, test := range map[string]struct {
 			filter CookieFilter
@@ -263,12 +281,15 @@ func TestCookies_CX61_URLFilterIsWhatWouldBeSent(t *testing.T) {
 			d.Value = "v"
 			setCookie(t, s, d)
 		}
+		page := testPage(t, s, "")
 		for _, url := range []string{
 			shared.server.URL("good.test", "/cookies"), shared.server.TLSURL("good.test", "/cookies"),
 			shared.server.URL("sub.good.test", "/cookies"), shared.server.URL("localhost", "/cookies"),
 			shared.server.URL("good.test", "/./x/../cookies?a=/b#c"),
 		} {
-			page := testPage(t, s, url)
+			if err := page.LoadURL(testContext(t), url, LoadOptions{}); err != nil {
+				t.Fatal(err)
+			}
 			sent := strings.ReplaceAll(strings.ReplaceAll(run[string](t, page, "document.body.innerText"), "=v", ""), ";", "")
 			if sent == "" {
 				t.Errorf("%s: nothing was sent", url)
@@ -377,8 +398,6 @@ func TestCookies_SES0327_FlushedCookieSurvivesAKilledBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	gone := make(chan *HostGoneError, 1)
-	b.OnHostGone(func(e *HostGoneError) { gone <- e })
 	s := b.DefaultSession()
 	for n := range 3 {
 		setCookie(t, s, CookieDetails{URL: "https://a.test", Name: fmt.Sprint("kept", n), Value: "v", ExpirationDate: inSeconds(3600)})
@@ -388,14 +407,7 @@ func TestCookies_SES0327_FlushedCookieSurvivesAKilledBrowser(t *testing.T) {
 	}
 	wantEqual(t, "cookies after flushing", names(t, s, CookieFilter{}), "kept0 kept1 kept2")
 	setCookie(t, s, CookieDetails{URL: "https://a.test", Name: "late", Value: "v", ExpirationDate: inSeconds(3600)})
-	if err := s.placed().host.process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-gone:
-	case <-testContext(t).Done():
-		t.Fatal("nobody told that the browser is gone")
-	}
+	kill(t, s)
 	wantEqual(t, "cookies of the new process", names(t, s, CookieFilter{}), "kept0 kept1 kept2")
 }
 
@@ -557,7 +569,7 @@ func TestCookies_CX62_ChangedTellsOfEveryWriter(t *testing.T) {
 		expect("?-expired-overwrite doc=2")
 		run[any](t, page, `cookieStore.set('store', '1').then(() => null)`)
 		expect("?inserted store=1")
-		run[string](t, page, `document.cookie = 'short=1; Path=/; Max-Age=1'`)
+		run[string](t, page, `document.cookie = 'short=1; Path=/; Max-Age=3'`)
 		expect("?inserted short=1", "?-expired short=1")
 		setCookie(t, s, CookieDetails{URL: "https://good.test", Name: "set", Value: "1"})
 		expect("inserted set=1")

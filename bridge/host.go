@@ -28,6 +28,8 @@ type host struct {
 	life    context.Context // ends with the process
 	end     context.CancelFunc
 
+	extension hostExtension
+
 	defaultContext string
 
 	mu       sync.Mutex

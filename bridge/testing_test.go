@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"sync"
 	"testing"
@@ -45,6 +46,7 @@ func startShared() {
 		if shared.server, err = fixture.Start(); err != nil {
 			return err
 		}
+		shared.server.Handle("/megabyte", serveMegabyte)
 		if shared.dir, err = os.MkdirTemp("", "bridge-shared-"); err != nil {
 			return err
 		}
@@ -53,6 +55,13 @@ func startShared() {
 		shared.browser, err = Launch(ctx, testOptions(shared.server, shared.dir))
 		return err
 	}()
+}
+
+// serveMegabyte answers a million bytes to keep.
+func serveMegabyte(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Cache-Control", "max-age=3600")
+	w.Write(make([]byte, 1_000_000))
 }
 
 // testOptions are those of a browser for the server.
@@ -83,23 +92,18 @@ func closeShared() error {
 // kinds of sessions, for tests that hold for all.
 var sessionKinds = []string{"default", "persistent", "memory"}
 
-// testSession is a session of a kind. Those but the default one are the test's
-// own and end with it.
+// testSession is a session of a kind. The default and the persistent one are
+// shared by all tests; the one in memory is the test's own and ends with it.
 func testSession(t testing.TB, kind string) *Session {
 	t.Helper()
 	b := sharedBrowser(t)
-	name := ""
-	switch kind {
-	case "default":
-		return b.DefaultSession()
-	case "persistent":
-		name = "persist:" + t.Name()
-	case "memory":
-		name = t.Name()
-	}
+	name := map[string]string{"default": "", "persistent": "persist:shared", "memory": t.Name()}[kind]
 	s, err := b.FromPartition(testContext(t), name, PartitionOptions{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if kind != "memory" {
+		return s
 	}
 	t.Cleanup(func() {
 		if err := s.Close(context.Background()); err != nil {
@@ -152,4 +156,21 @@ func testDir(t testing.TB) string {
 		}
 	})
 	return dir
+}
+
+// kill kills the Chromium process of a session, and returns when the session
+// has learned it.
+func kill(t testing.TB, s *Session) {
+	t.Helper()
+	h := s.placed().host
+	gone := make(chan struct{})
+	s.browser.OnHostGone(func(*HostGoneError) { close(gone) })
+	if err := h.process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-gone:
+	case <-testContext(t).Done():
+		t.Fatal("nobody told that the browser is gone")
+	}
 }
