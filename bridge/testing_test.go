@@ -77,7 +77,7 @@ func closeShared() error {
 	var errs []error
 	if shared.browser != nil {
 		for _, s := range shared.browser.Sessions() {
-			if s != shared.browser.DefaultSession() {
+			if s != shared.browser.DefaultSession() && s.Partition() != sharedPersistent {
 				errs = append(errs, fmt.Errorf("a test left the session %q open", s.Partition()))
 			}
 		}
@@ -89,6 +89,10 @@ func closeShared() error {
 	return errors.Join(append(errs, os.RemoveAll(shared.dir))...)
 }
 
+// sharedPersistent is the persistent session that tests share: each has a
+// Chromium process of its own.
+const sharedPersistent = "persist:shared"
+
 // kinds of sessions, for tests that hold for all.
 var sessionKinds = []string{"default", "persistent", "memory"}
 
@@ -97,7 +101,7 @@ var sessionKinds = []string{"default", "persistent", "memory"}
 func testSession(t testing.TB, kind string) *Session {
 	t.Helper()
 	b := sharedBrowser(t)
-	name := map[string]string{"default": "", "persistent": "persist:shared", "memory": t.Name()}[kind]
+	name := map[string]string{"default": "", "persistent": sharedPersistent, "memory": t.Name()}[kind]
 	s, err := b.FromPartition(testContext(t), name, PartitionOptions{})
 	if err != nil {
 		t.Fatal(err)
