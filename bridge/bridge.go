@@ -69,7 +69,8 @@ type Browser struct {
 	opts   Options
 	log    *slog.Logger
 	binary string
-	remote *host // the one host of a browser that the bridge did not start
+	remote *host             // the one host of a browser that the bridge did not start
+	temp   *chromium.TempDir // in the place of Options.UserDataDir
 	life   context.Context
 	end    context.CancelFunc
 
@@ -95,18 +96,29 @@ func Launch(ctx context.Context, o Options) (*Browser, error) {
 	if _, err := chromium.ProbeVersion(ctx, binary); err != nil {
 		return nil, err
 	}
-	if o.UserDataDir != "" {
-		if o.UserDataDir, err = filepath.Abs(o.UserDataDir); err != nil {
-			return nil, err
-		}
-	}
 	b := newBrowser(o)
 	b.binary = binary
+	if err := b.chooseDirectory(); err != nil {
+		return nil, err
+	}
 	if _, err := b.FromPartition(ctx, "", PartitionOptions{}); err != nil {
 		b.Close()
 		return nil, err
 	}
 	return b, nil
+}
+
+// chooseDirectory settles where the sessions are. A temporary directory belongs
+// to the bridge and not to a Chromium process: it outlives one that crashes.
+func (b *Browser) chooseDirectory() (err error) {
+	if b.opts.UserDataDir == "" {
+		if b.temp, err = chromium.NewTempDir("", b.opts.User); err == nil {
+			b.opts.UserDataDir = b.temp.Path()
+		}
+		return err
+	}
+	b.opts.UserDataDir, err = filepath.Abs(b.opts.UserDataDir)
+	return err
 }
 
 func newBrowser(o Options) *Browser {
@@ -196,6 +208,9 @@ func (b *Browser) Close() error {
 	}
 	wg.Wait()
 	b.end()
+	if b.temp != nil {
+		errs = append(errs, b.temp.Remove())
+	}
 	return errors.Join(errs...)
 }
 

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +36,7 @@ type host struct {
 	contexts map[string]*Session // by browser context id
 	clients  int                 // attached ones
 	reserved int                 // contexts that are being made
+	retired  bool                // takes no more sessions
 	closing  bool
 	gone     *HostGoneError
 }
@@ -49,23 +50,61 @@ func (h *host) String() string {
 
 func (h *host) root() *cdp.Session { return h.tree.Conn().Root() }
 
-// startHost starts a Chromium on a directory ("" is a temporary one).
-func (b *Browser) startHost(ctx context.Context, name, userDataDir string) (*host, error) {
-	p, err := chromium.Start(ctx, chromium.Options{
-		Binary:      b.binary,
-		UserDataDir: userDataDir,
-		Headful:     b.opts.Headful,
-		Flags:       b.opts.Flags,
-		Args:        b.opts.Args,
-		NoSandbox:   b.opts.NoSandbox,
-		User:        b.opts.User,
-		Log:         func(line string) { b.log.Debug("chromium", "host", name, "line", line) },
-	})
+// Host is one Chromium process of a browser.
+type Host struct {
+	// Name says what it carries.
+	Name string `json:"name"`
+	// PID is its process id, 0 for a browser that the bridge did not start.
+	PID int `json:"pid"`
+	// UserDataDir is its directory, empty for a browser that the bridge did not
+	// start.
+	UserDataDir string `json:"userDataDir"`
+	// Sessions are the partitions that it carries.
+	Sessions []string `json:"sessions"`
+}
+
+// Hosts are the Chromium processes that run, in the order of their start.
+func (b *Browser) Hosts() []Host {
+	b.mu.Lock()
+	hosts := slices.Clone(b.hosts)
+	b.mu.Unlock()
+	out := make([]Host, len(hosts))
+	for i, h := range hosts {
+		out[i] = Host{Name: h.name, Sessions: h.partitions()}
+		if h.process != nil {
+			out[i].PID, out[i].UserDataDir = h.process.PID(), h.process.UserDataDir()
+		}
+	}
+	return out
+}
+
+// partitions are the names of the sessions that the host carries.
+func (h *host) partitions() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	names := []string{}
+	for _, s := range h.contexts {
+		if !slices.Contains(names, s.name) { // a client's contexts are its session's
+			names = append(names, s.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// startHost starts a Chromium on a directory ("" is a temporary one). owner is
+// the session of its default context, nil for a host of the pool.
+func (b *Browser) startHost(ctx context.Context, name, userDataDir string, owner *Session) (*host, error) {
+	o := b.opts.chromium()
+	o.Binary, o.UserDataDir = b.binary, userDataDir
+	o.Disposable = b.temp != nil && strings.HasPrefix(userDataDir, b.temp.Path())
+	o.Log = func(line string) { b.log.Debug("chromium", "host", name, "line", line) }
+	p, err := chromium.Start(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	r, w := p.Pipe()
-	h, err := b.connectHost(ctx, name, cdp.NewPipe(r, w), p, nil)
+	h, err := b.connectHost(ctx, name, cdp.NewPipe(r, w), p, owner)
 	if err != nil {
 		closing, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
@@ -76,13 +115,15 @@ func (b *Browser) startHost(ctx context.Context, name, userDataDir string) (*hos
 }
 
 // connectHost makes a host of a connection and waits for its first sign of
-// life. owner, if there is one yet, is the session of the default context.
+// life.
 func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport, p *chromium.Process, owner *Session) (*host, error) {
 	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.tree = cdp.NewTree(t, cdp.ConnOptions{
-		Cause:     h.ended,
-		Malformed: func(head []byte) { b.log.Warn("dropped what is not of the protocol", "host", name, "frame", string(head)) },
+		Cause: h.ended,
+		Malformed: func(head []byte) {
+			b.log.Warn("dropped what is not of the protocol", "host", name, "frame", string(head))
+		},
 	}, cdp.TreeOptions{Adopt: h.adopt, Attached: h.attached, Changed: h.changed, Gone: h.targetGone, Crashed: h.crashed})
 	h.hidden = cdp.NewHiddenPages(h.life, h.tree)
 	if err := h.greet(ctx, owner); err != nil {
@@ -117,7 +158,7 @@ func (h *host) greet(ctx context.Context, owner *Session) error {
 
 // ended is asked by the connection why it ended.
 func (h *host) ended(cause error) error {
-	gone := &HostGoneError{Cause: cause}
+	gone := &HostGoneError{Cause: cause, Sessions: h.partitions()}
 	if h.process != nil {
 		gone.PID = h.process.PID()
 		select {
@@ -132,10 +173,6 @@ func (h *host) ended(cause error) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, s := range h.contexts {
-		gone.Sessions = append(gone.Sessions, s.name)
-	}
-	slices.Sort(gone.Sessions)
 	h.gone = gone
 	return gone
 }
@@ -189,13 +226,6 @@ func (h *host) close() error {
 	defer cancel()
 	if h.process == nil {
 		return h.tree.Conn().Close()
-	}
-	h.process.ExpectExit()
-	// Chromium answers, or is gone before it has. Either is fine.
-	h.root().Call(ctx, "Browser.close", nil, nil)
-	select {
-	case <-h.process.Done():
-	case <-ctx.Done():
 	}
 	err := h.process.Close(ctx)
 	h.tree.Conn().Close()
@@ -262,7 +292,7 @@ func (b *Browser) pooledHost(ctx context.Context) (*host, error) {
 			return h, nil
 		}
 	}
-	h, err := b.startHost(ctx, "sessions in memory", "")
+	h, err := b.startHost(ctx, "sessions in memory", "", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -296,7 +326,7 @@ func (h *host) reserve() bool {
 		created--
 	}
 	o := h.browser.opts
-	if h.closing || h.life.Err() != nil || created+h.reserved >= o.ContextsPerHost || h.clients >= o.ClientsPerHost {
+	if h.retired || h.closing || h.life.Err() != nil || created+h.reserved >= o.ContextsPerHost || h.clients >= o.ClientsPerHost {
 		return false
 	}
 	h.reserved++
@@ -349,21 +379,25 @@ func (h *host) disposeContext(id string) {
 	}
 }
 
-// ownDir is where a persistent session lives; "" is a temporary directory.
-func (b *Browser) ownDir(key sessionKey) (string, error) {
+// retire reports whether the host was started for sessions in memory alone and
+// carries none any more; it then takes no new one.
+func (h *host) retire() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.contexts) > 0 || h.reserved > 0 || h.process == nil || h.closing {
+		return false
+	}
+	h.retired = true
+	return true
+}
+
+// ownDir is where a persistent session lives.
+func (b *Browser) ownDir(key sessionKey) string {
 	switch {
 	case key.path != "":
-		return key.path, nil
+		return key.path
 	case key == sessionKey{}:
-		return b.opts.UserDataDir, nil
+		return b.opts.UserDataDir
 	}
-	base := b.opts.UserDataDir
-	if base == "" {
-		s := b.DefaultSession()
-		if s == nil || s.StoragePath() == "" {
-			return "", ErrSessionClosed
-		}
-		base = s.StoragePath()
-	}
-	return partitionDir(filepath.Clean(base), key.name), nil
+	return partitionDir(b.opts.UserDataDir, key.name)
 }

@@ -1,16 +1,13 @@
 package bridge
 
 import (
-	"fmt"
 	"os"
 	"testing"
+
+	"github.com/cdpbridge/cdpbridge/e2e/leak"
 )
 
+// TestMain fails when tests leave anything behind.
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := closeShared(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(leak.Main(m, closeShared))
 }

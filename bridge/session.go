@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -155,7 +156,6 @@ func (s *Session) settle(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.addContext(h.defaultContext, s)
 	return &place{h, h.defaultContext}, nil
 }
 
@@ -166,12 +166,9 @@ func (s *Session) ownHost(ctx context.Context) (*host, error) {
 	}
 	dir := ""
 	if !s.key.memory {
-		var err error
-		if dir, err = s.browser.ownDir(s.key); err != nil {
-			return nil, err
-		}
+		dir = s.browser.ownDir(s.key)
 	}
-	h, err := s.browser.startHost(ctx, s.title(), dir)
+	h, err := s.browser.startHost(ctx, s.title(), dir, s)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +225,10 @@ func (s *Session) Close(ctx context.Context) error {
 	at.host.hidden.CloseContext(at.contextID)
 	err := at.host.root().Call(ctx, "Target.disposeBrowserContext", map[string]string{"browserContextId": at.contextID}, nil)
 	at.host.removeContext(at.contextID)
-	return s.explain(err)
+	if at.host.retire() {
+		err = errors.Join(err, at.host.close())
+	}
+	return err
 }
 
 // finish makes the session refuse calls from now on.

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"sync"
@@ -75,6 +76,11 @@ func testOptions(server *fixture.Server, dir string) Options {
 func closeShared() error {
 	var errs []error
 	if shared.browser != nil {
+		for _, s := range shared.browser.Sessions() {
+			if s != shared.browser.DefaultSession() && s.Partition() != sharedPersistent {
+				errs = append(errs, fmt.Errorf("a test left the session %q open", s.Partition()))
+			}
+		}
 		errs = append(errs, shared.browser.Close())
 	}
 	if shared.server != nil {
@@ -82,6 +88,10 @@ func closeShared() error {
 	}
 	return errors.Join(append(errs, os.RemoveAll(shared.dir))...)
 }
+
+// sharedPersistent is the persistent session that tests share: each has a
+// Chromium process of its own.
+const sharedPersistent = "persist:shared"
 
 // kinds of sessions, for tests that hold for all.
 var sessionKinds = []string{"default", "persistent", "memory"}
@@ -91,7 +101,7 @@ var sessionKinds = []string{"default", "persistent", "memory"}
 func testSession(t testing.TB, kind string) *Session {
 	t.Helper()
 	b := sharedBrowser(t)
-	name := map[string]string{"default": "", "persistent": "persist:shared", "memory": t.Name()}[kind]
+	name := map[string]string{"default": "", "persistent": sharedPersistent, "memory": t.Name()}[kind]
 	s, err := b.FromPartition(testContext(t), name, PartitionOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -107,9 +117,10 @@ func testSession(t testing.TB, kind string) *Session {
 	return s
 }
 
-// testContext ends with the test, and when something hangs.
+// testContext ends before the test binary gives up, so that a hang is reported
+// where it happens. It outlives clean-ups that were registered before it.
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

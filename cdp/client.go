@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
 
@@ -22,12 +23,10 @@ type RawConn struct {
 	out  *queue
 
 	mu       sync.Mutex
-	inbox    []Event             // taken from out, not yet read
 	contexts map[string]bool     // of the client: its session's and its own
 	targets  map[string]bool     // that it was told of
 	created  map[string]bool     // that it made, to be closed with it
 	sessions map[string]*Session // attached by it, by id
-	foreign  map[string]struct{} // sessions that it never hears of
 	closed   bool
 }
 
@@ -65,7 +64,6 @@ func (tr *Tree) NewClient(ctx context.Context, o ClientOptions) (*RawConn, error
 		targets:  map[string]bool{},
 		created:  map[string]bool{},
 		sessions: map[string]*Session{},
-		foreign:  map[string]struct{}{},
 	}
 	r.root = tr.conn.Session(attached.SessionID)
 	r.own(r.root, "")
@@ -85,26 +83,12 @@ func (r *RawConn) own(s *Session, clientID string) {
 // ErrClosed or ErrDetached when the browser is gone or the client was closed.
 func (r *RawConn) ReadFrame(ctx context.Context) ([]byte, error) {
 	for {
-		r.mu.Lock()
-		if len(r.inbox) > 0 {
-			frame := r.inbox[0].Params
-			r.inbox = r.inbox[1:]
-			r.mu.Unlock()
-			return frame, nil
+		e, some, err := r.out.take()
+		if some {
+			return e.Params, nil
 		}
-		r.mu.Unlock()
-		events, ok, err := r.out.takeAll()
-		if !ok {
-			if err == nil {
-				err = ErrClosed
-			}
+		if err != nil {
 			return nil, err
-		}
-		if len(events) > 0 {
-			r.mu.Lock()
-			r.inbox = events
-			r.mu.Unlock()
-			continue
 		}
 		select {
 		case <-r.out.ready:
@@ -128,7 +112,7 @@ type clientFrame struct {
 // with an error as Chromium does it. It returns an error only when the client
 // is at its end.
 func (r *RawConn) WriteFrame(ctx context.Context, frame []byte) error {
-	if err := r.root.Err(); err != nil {
+	if err := r.ended(); err != nil {
 		return err
 	}
 	var f clientFrame
@@ -138,11 +122,22 @@ func (r *RawConn) WriteFrame(ctx context.Context, frame []byte) error {
 	}
 	s := r.session(f.SessionID)
 	if s == nil {
+		f.SessionID = "" // Chromium leaves it out too
 		r.fail(f, &Error{Code: codeSessionGone, Message: "Session with given id not found."})
 		return nil
 	}
 	r.command(ctx, s, f)
 	return nil
+}
+
+// ended is nil while the client lives.
+func (r *RawConn) ended() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	return r.root.Err()
 }
 
 // session is the client's session with the id.
@@ -240,8 +235,8 @@ func (r *RawConn) tell(s *Session, method string, params []byte) bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		_, known := r.sessions[ev.SessionID]
-		delete(r.sessions, ev.SessionID)
-		delete(r.foreign, ev.SessionID)
+		// Those that were opened on its behalf have ended with it.
+		maps.DeleteFunc(r.sessions, func(_ string, s *Session) bool { return s.Err() != nil })
 		return known
 	case "Target.targetCreated", "Target.targetInfoChanged":
 		var ev struct {
@@ -276,11 +271,8 @@ func (r *RawConn) tell(s *Session, method string, params []byte) bool {
 // attachedTo takes a new session of the client, or lets go of a foreign target
 // that Chromium attached because auto-attach knows no contexts.
 func (r *RawConn) attachedTo(parent *Session, id string, info TargetInfo) bool {
-	s := r.tree.conn.Session(id)
+	s := r.tree.conn.attached(parent, id)
 	if parent == r.root && !r.sees(info) {
-		r.mu.Lock()
-		r.foreign[id] = struct{}{}
-		r.mu.Unlock()
 		r.tree.conn.Send(
 			Command{Session: s, Method: "Runtime.runIfWaitingForDebugger"},
 			Command{Session: r.root, Method: "Target.detachFromTarget", Params: map[string]string{"sessionId": id}},
@@ -296,7 +288,7 @@ func (r *RawConn) attachedTo(parent *Session, id string, info TargetInfo) bool {
 
 // sees reports whether a target belongs to the client.
 func (r *RawConn) sees(info TargetInfo) bool {
-	if r.tree.Hidden(info.TargetID) {
+	if r.tree.isHidden(info) {
 		return false
 	}
 	r.mu.Lock()
@@ -313,7 +305,7 @@ func (r *RawConn) Close() error {
 		return nil
 	}
 	r.closed = true
-	created, contexts := r.created, r.contexts
+	created, contexts := maps.Clone(r.created), maps.Clone(r.contexts)
 	r.mu.Unlock()
 	root := r.tree.conn.Root()
 	var commands []Command

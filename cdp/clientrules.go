@@ -25,7 +25,7 @@ func clientRules() map[string]clientRule {
 		"Browser.close":                   closeClient,
 		"Browser.getWindowForTarget":      ofTarget,
 		"Target.setDiscoverTargets":       pass,
-		"Target.setAutoAttach":            pass,
+		"Target.setAutoAttach":            setAutoAttach,
 		"Target.getTargets":               getTargets,
 		"Target.getTargetInfo":            ofTarget,
 		"Target.attachToTarget":           ofTarget,
@@ -107,8 +107,8 @@ func ofTarget(r *RawConn, ctx context.Context, s *Session, f clientFrame) {
 		r.fail(f, &Error{Code: -32602, Message: "No target with given id found"})
 		return
 	}
-	if p.Flatten != nil && !*p.Flatten {
-		r.fail(f, &Error{Code: -32602, Message: "only flat sessions (flatten: true) are offered"})
+	if f.Method == "Target.attachToTarget" && (p.Flatten == nil || !*p.Flatten) {
+		r.fail(f, notFlat())
 		return
 	}
 	r.forward(ctx, s, f, p, nil)
@@ -163,29 +163,24 @@ func detachFromTarget(r *RawConn, ctx context.Context, s *Session, f clientFrame
 
 // createTarget opens a page as about:blank, which the bridge sets up, and then
 // navigates it: a page that is created with its address sends its first request
-// before any set-up holds.
-func createTarget(r *RawConn, ctx context.Context, s *Session, f clientFrame) {
+// before any set-up holds. The client is answered when the page is there, as
+// Chromium does it: it may itself have to resume the page first.
+func createTarget(r *RawConn, ctx context.Context, _ *Session, f clientFrame) {
 	var p struct {
 		CreateTarget
-		Left                    int    `json:"left,omitzero"`
-		Top                     int    `json:"top,omitzero"`
-		WindowState             string `json:"windowState,omitzero"`
-		ForTab                  bool   `json:"forTab,omitzero"`
-		Focus                   bool   `json:"focus,omitzero"`
-		EnableBeginFrameControl bool   `json:"enableBeginFrameControl,omitzero"`
 		members
 	}
 	if !r.params(f, &p) {
 		return
 	}
-	context, ok := r.contextFor(p.BrowserContextID)
+	inContext, ok := r.contextFor(p.BrowserContextID)
 	if !ok {
 		r.fail(f, &Error{Code: -32602, Message: "Failed to find browser context with id " + p.BrowserContextID})
 		return
 	}
 	url := p.URL
-	p.BrowserContextID, p.URL, p.members = context, "about:blank", members{}
-	r.forward(ctx, r.tree.conn.Root(), f, p, func(result jsonv2.Value) (jsonv2.Value, error) {
+	p.BrowserContextID, p.URL = inContext, "about:blank"
+	r.forward(ctx, r.tree.conn.Root(), f, p.CreateTarget, func(result jsonv2.Value) (jsonv2.Value, error) {
 		var made struct {
 			TargetID string `json:"targetId"`
 		}
@@ -193,13 +188,50 @@ func createTarget(r *RawConn, ctx context.Context, s *Session, f clientFrame) {
 			return nil, err
 		}
 		r.mu.Lock()
+		late := r.closed
 		r.created[made.TargetID] = true
 		r.mu.Unlock()
+		if late {
+			r.tree.closeTarget(made.TargetID)
+			return result, nil
+		}
 		if t := r.tree.Target(made.TargetID); t != nil && url != "" && url != "about:blank" {
-			r.tree.conn.Send(Command{Session: t.Session, Method: "Page.navigate", Params: map[string]string{"url": url}})
+			go t.navigateWhenReady(url)
 		}
 		return result, nil
 	})
+}
+
+// navigateWhenReady loads a page's first document once its set-up holds.
+func (t *Target) navigateWhenReady(url string) {
+	select {
+	case <-t.Ready():
+		t.Session.conn.Send(Command{Session: t.Session, Method: "Page.navigate", Params: map[string]string{"url": url}})
+	case <-t.Session.Done():
+	}
+}
+
+// setAutoAttach passes for flat sessions, the only ones that are offered.
+func setAutoAttach(r *RawConn, ctx context.Context, s *Session, f clientFrame) {
+	var p struct {
+		AutoAttach             bool         `json:"autoAttach"`
+		WaitForDebuggerOnStart bool         `json:"waitForDebuggerOnStart"`
+		Flatten                bool         `json:"flatten"`
+		Filter                 jsonv2.Value `json:"filter,omitzero"`
+		members
+	}
+	if !r.params(f, &p) {
+		return
+	}
+	if p.AutoAttach && !p.Flatten {
+		r.fail(f, notFlat())
+		return
+	}
+	r.forward(ctx, s, f, p, nil)
+}
+
+func notFlat() error {
+	return &Error{Code: -32602, Message: "only flat sessions (flatten: true) are offered"}
 }
 
 // contextFor translates the context that a client names into the one to name to

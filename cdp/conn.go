@@ -2,6 +2,7 @@ package cdp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,8 @@ type Conn struct {
 // ConnOptions are the options of NewConn.
 type ConnOptions struct {
 	// Malformed, if set, is told of each frame that was dropped because it is
-	// not of the protocol. It gets the first bytes and must not wait.
+	// not of the protocol, or an event over the transport's limit. It gets the
+	// first bytes and must not wait.
 	Malformed func(head []byte)
 	// Cause, if set, is asked once why the connection ended, with the error
 	// that the transport gave. It may wait: for the exit of a process, say.
@@ -105,10 +107,12 @@ func (c *Conn) Err() error {
 }
 
 // Close ends the connection and waits until its goroutines have ended. A
-// browser on a pipe ends with it.
+// browser on a pipe ends with it. It must not be called on the connection's
+// reader: from Command.Done, or a function of TreeOptions.
 func (c *Conn) Close() error {
 	err := c.transport.Close()
 	<-c.reader
+	<-c.out.ended
 	return err
 }
 
@@ -161,7 +165,7 @@ func (c *Conn) send(ctx context.Context, cmd Command) (int64, error) {
 	}
 	if err := c.out.addWait(ctx, c.done, frame); err != nil {
 		c.forget(id)
-		return 0, fmt.Errorf("%s: %w", cmd.Method, err)
+		return 0, fmt.Errorf("%s: %w", cmd.Method, cmp.Or(c.Err(), err))
 	}
 	return id, nil
 }
@@ -179,13 +183,12 @@ func (c *Conn) register(cmd Command) (frame []byte, id int64, err error) {
 	if size > MaxCommandSize {
 		return nil, 0, &FrameTooLargeError{Method: cmd.Method, Size: size, Limit: MaxCommandSize}
 	}
-	if err := cmd.Session.Err(); err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", cmd.Method, err)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", cmd.Method, c.err)
+	// Whoever ends a session takes its calls out under this lock afterwards, so
+	// that none is noted too late to be ended with it.
+	if err := cmp.Or(c.err, cmd.Session.Err()); err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", cmd.Method, err)
 	}
 	c.lastID++
 	id = c.lastID
@@ -227,18 +230,18 @@ func (c *Conn) forget(id int64) {
 
 func (c *Conn) read() {
 	defer close(c.reader)
-	var e envelope
 	for {
 		frame, err := c.transport.ReadFrame()
-		var large *FrameTooLargeError
-		switch {
-		case errors.As(err, &large):
-			c.refuse(replyID(frame), large)
+		if err != nil {
+			var large *FrameTooLargeError // on the heap, so not for every frame
+			if !errors.As(err, &large) {
+				c.end(err)
+				return
+			}
+			c.refuse(frame, large)
 			continue
-		case err != nil:
-			c.end(err)
-			return
 		}
+		var e envelope
 		if err := scan(frame, &e); err != nil {
 			c.malformed(frame)
 			continue
@@ -271,7 +274,7 @@ func (c *Conn) reply(e *envelope) {
 		return
 	}
 	if !e.failed {
-		call.done(append(jsonv2.Value(nil), e.body...), nil)
+		call.done(e.keep(), nil)
 		return
 	}
 	call.done(nil, call.failure(decodeError(call.method, e.body)))
@@ -290,8 +293,13 @@ func (p pendingCall) failure(err error) error {
 	return err
 }
 
-func (c *Conn) refuse(id int64, err *FrameTooLargeError) {
-	if call, ok := c.takeCall(id); ok && call.done != nil {
+// refuse ends the call whose answer was too large to be read. What else is too
+// large is reported: it is lost.
+func (c *Conn) refuse(head []byte, err *FrameTooLargeError) {
+	call, ok := c.takeCall(replyID(head))
+	if !ok {
+		c.malformed(head)
+	} else if call.done != nil {
 		call.done(nil, fmt.Errorf("%s: %w", call.method, err))
 	}
 }
@@ -317,17 +325,43 @@ func (c *Conn) event(e *envelope) {
 // start.
 func (c *Conn) tap(method string, f func(s *Session, params []byte)) { c.taps[method] = f }
 
-// detach ends a session and the calls that wait on it.
-func (c *Conn) detach(id string) {
+// attached returns the session with the id, which the browser has opened on
+// behalf of parent.
+func (c *Conn) attached(parent *Session, id string) *Session {
+	s := c.Session(id)
 	c.mu.Lock()
-	s := c.sessions[id]
-	delete(c.sessions, id)
+	defer c.mu.Unlock()
+	s.parent = parent
+	return s
+}
+
+// detach ends a session, the calls that wait on it, and all sessions that were
+// opened on its behalf: Chromium ends these without a word. It returns the ids,
+// children first.
+func (c *Conn) detach(id string) []string {
+	c.mu.Lock()
+	gone := c.remove(c.sessions[id], nil)
 	c.mu.Unlock()
-	if s == nil {
-		return
+	ids := make([]string, 0, len(gone))
+	for _, s := range gone {
+		s.end(ErrDetached)
+		c.failCalls(s, ErrDetached)
+		ids = append(ids, s.id)
 	}
-	s.end(ErrDetached)
-	c.failCalls(s, ErrDetached)
+	return ids
+}
+
+func (c *Conn) remove(s *Session, gone []*Session) []*Session {
+	if s == nil {
+		return gone
+	}
+	delete(c.sessions, s.id)
+	for _, child := range c.sessions {
+		if child.parent == s {
+			gone = c.remove(child, gone)
+		}
+	}
+	return append(gone, s)
 }
 
 // failCalls ends the calls that wait on a session.

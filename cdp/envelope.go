@@ -23,6 +23,15 @@ type envelope struct {
 	failed  bool   // body is an error
 }
 
+// keep returns the body for whoever keeps it: a copy, unless it is so large that
+// its frame is the reader's own.
+func (e *envelope) keep() jsonv2.Value {
+	if len(e.body) >= ownFrame {
+		return e.body
+	}
+	return bytes.Clone(e.body)
+}
+
 var errMalformed = errors.New("malformed frame")
 
 const (
@@ -48,6 +57,9 @@ func scan(frame []byte, e *envelope) error {
 	}
 	if at := end - 1 - sessionSize - len(sessionTail); at > 0 && frame[end-1] == '"' && string(frame[at:at+len(sessionTail)]) == sessionTail {
 		e.session, end = frame[at+len(sessionTail):end-1], at
+	}
+	if bytes.IndexByte(e.session, '\\') >= 0 {
+		return tokenize(frame, e)
 	}
 	if scanHead(frame, end, e) {
 		return nil
@@ -77,7 +89,7 @@ func scanHead(frame []byte, end int, e *envelope) bool {
 	case bytes.HasPrefix(frame, []byte(eventHead)):
 		name := frame[len(eventHead):end]
 		n := bytes.IndexByte(name, '"')
-		if n <= 0 {
+		if n <= 0 || bytes.IndexByte(name[:n], '\\') >= 0 {
 			return false
 		}
 		rest := name[n+1:]

@@ -3,6 +3,7 @@ package cdp
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"sync"
 	"time"
 
@@ -30,33 +31,55 @@ type HiddenPages struct {
 // NewHiddenPages returns the hidden pages of a browser. They close when life
 // ends.
 func NewHiddenPages(life context.Context, tree *Tree) *HiddenPages {
-	return &HiddenPages{tree: tree, life: life, idle: hiddenIdle, pages: map[hiddenKey]*hiddenPage{}}
+	h := &HiddenPages{tree: tree, life: life, idle: hiddenIdle, pages: map[hiddenKey]*hiddenPage{}}
+	context.AfterFunc(life, func() { h.closeAll(func(hiddenKey) bool { return true }) })
+	return h
 }
 
-// hiddenPage is one of them. Its mutex is held while it is used.
+// hiddenPage is one of them. HiddenPages.mu guards it.
 type hiddenPage struct {
-	mu       sync.Mutex
-	session  *Session // nil until it is open
+	turn     chan struct{} // holds a token while the page is used
+	session  *Session      // nil until it is open
 	targetID string
-	users    int // waiting or using; guarded by HiddenPages.mu
+	users    int // waiting or using
 	timer    *time.Timer
 }
 
-// Use calls f with the session of the hidden page at url in a browser context
-// ("" is the default one), opening it where it is not open. One caller at a
-// time uses a page.
-func (h *HiddenPages) Use(ctx context.Context, browserContext, url string, f func(ctx context.Context, s *Session) error) error {
-	key := hiddenKey{browserContext, url}
+// Use calls f with the session of the hidden page at address in a browser
+// context ("" is the default one), opening it where it is not open. One caller
+// at a time uses a page.
+func (h *HiddenPages) Use(ctx context.Context, browserContext, address string, f func(ctx context.Context, s *Session) error) error {
+	if err := h.life.Err(); err != nil {
+		return fmt.Errorf("opening %s: %w", address, context.Cause(h.life))
+	}
+	key := hiddenKey{browserContext, canonical(address)}
 	p := h.hold(key)
 	defer h.release(key, p)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.session == nil || p.session.Err() != nil {
-		if err := h.open(ctx, key, p); err != nil {
-			return fmt.Errorf("opening %s: %w", url, err)
+	select {
+	case p.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for %s: %w", address, context.Cause(ctx))
+	}
+	defer func() { <-p.turn }()
+	s := h.present(p)
+	if s == nil {
+		var err error
+		if s, err = h.open(ctx, key, p); err != nil {
+			return fmt.Errorf("opening %s: %w", address, err)
 		}
 	}
-	return f(ctx, p.session)
+	return f(ctx, s)
+}
+
+// canonical is an address as Chromium writes it: chrome://version becomes
+// chrome://version/.
+func canonical(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Path != "" || u.Host == "" {
+		return address
+	}
+	u.Path = "/"
+	return u.String()
 }
 
 func (h *HiddenPages) hold(key hiddenKey) *hiddenPage {
@@ -64,7 +87,7 @@ func (h *HiddenPages) hold(key hiddenKey) *hiddenPage {
 	defer h.mu.Unlock()
 	p := h.pages[key]
 	if p == nil {
-		p = &hiddenPage{}
+		p = &hiddenPage{turn: make(chan struct{}, 1)}
 		h.pages[key] = p
 	}
 	p.users++
@@ -78,7 +101,7 @@ func (h *HiddenPages) hold(key hiddenKey) *hiddenPage {
 func (h *HiddenPages) release(key hiddenKey, p *hiddenPage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if p.users--; p.users > 0 {
+	if p.users--; p.users > 0 || h.pages[key] != p {
 		return
 	}
 	p.timer = time.AfterFunc(h.idle, func() { h.closeIdle(key, p) })
@@ -87,53 +110,72 @@ func (h *HiddenPages) release(key hiddenKey, p *hiddenPage) {
 func (h *HiddenPages) closeIdle(key hiddenKey, p *hiddenPage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if p.users > 0 || h.pages[key] != p {
-		return
-	}
-	delete(h.pages, key)
-	if p.session != nil {
-		h.tree.conn.Send(Command{Session: h.tree.conn.Root(), Method: "Target.closeTarget", Params: map[string]string{"targetId": p.targetID}})
+	if p.users == 0 && h.pages[key] == p {
+		h.close(key, p)
 	}
 }
 
 // CloseContext closes the hidden pages of a browser context that is about to
 // end: disposing of a context leaves hidden targets alive.
 func (h *HiddenPages) CloseContext(browserContext string) {
+	h.closeAll(func(key hiddenKey) bool { return key.context == browserContext })
+}
+
+func (h *HiddenPages) closeAll(which func(hiddenKey) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for key, p := range h.pages {
-		if key.context != browserContext {
-			continue
-		}
-		delete(h.pages, key)
-		if p.timer != nil {
-			p.timer.Stop()
-		}
-		if p.targetID != "" {
-			h.tree.conn.Send(Command{Session: h.tree.conn.Root(), Method: "Target.closeTarget", Params: map[string]string{"targetId": p.targetID}})
+		if which(key) {
+			h.close(key, p)
 		}
 	}
+}
+
+// close forgets a page. One that is being opened now is closed by open.
+func (h *HiddenPages) close(key hiddenKey, p *hiddenPage) {
+	delete(h.pages, key)
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	if p.session != nil {
+		h.tree.closeTarget(p.targetID)
+	}
+}
+
+// present is the session of a page that is open, or nil.
+func (h *HiddenPages) present(p *hiddenPage) *Session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p.session != nil && p.session.Err() != nil {
+		p.session = nil
+	}
+	return p.session
 }
 
 // open opens the page in the background: in a window of its own in front it
 // would make the user's page hidden. Never with the parameter hidden, which
 // crashes Chromium on chrome://settings.
-func (h *HiddenPages) open(ctx context.Context, key hiddenKey, p *hiddenPage) error {
-	root := h.tree.conn.Root()
-	h.tree.expectHidden(key, 1)
-	var created struct {
-		TargetID string `json:"targetId"`
-	}
-	err := root.Call(ctx, "Target.createTarget", CreateTarget{URL: key.url, BrowserContextID: key.context, Background: true}, &created)
-	h.tree.expectHidden(key, -1)
+func (h *HiddenPages) open(ctx context.Context, key hiddenKey, p *hiddenPage) (*Session, error) {
+	id, err := h.tree.create(ctx, CreateTarget{URL: key.url, BrowserContextID: key.context, Background: true}, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.targetID, p.session = created.TargetID, h.tree.hiddenSession(created.TargetID)
-	if p.session == nil {
-		return ErrDetached
+	s := h.tree.hiddenSession(id)
+	if s == nil {
+		return nil, ErrDetached
 	}
-	return waitLoaded(ctx, p.session)
+	if err := waitLoaded(ctx, s); err != nil {
+		h.tree.closeTarget(id)
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.pages[key] != p {
+		h.tree.closeTarget(id)
+		return nil, ErrDetached
+	}
+	p.targetID, p.session = id, s
+	return s, nil
 }
 
 // waitLoaded waits until a page's document is complete.
@@ -171,21 +213,31 @@ func (tr *Tree) expectHidden(key hiddenKey, n int) {
 	}
 }
 
-// claimHidden takes a new target that is a hidden page, and reports whether it
-// is one.
-func (tr *Tree) claimHidden(info TargetInfo, s *Session) bool {
+// isHidden reports whether a target is a hidden page. It is known from the
+// first that is heard of it, which is before its id has been answered: a client
+// is told of a new target before the bridge is attached to it.
+func (tr *Tree) isHidden(info TargetInfo) bool {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	if info.Type != TargetPage || info.OpenerID != "" {
+	if _, known := tr.hidden[info.TargetID]; known {
+		return true
+	}
+	if info.Type != TargetPage || info.OpenerID != "" || tr.targetByID(info.TargetID) != nil {
 		return false
 	}
 	for key := range tr.hiding {
-		if key.url == info.URL {
-			tr.hidden[info.TargetID] = s
+		if key.url == info.URL && (key.context == "" || key.context == info.BrowserContextID) {
+			tr.hidden[info.TargetID] = nil
 			return true
 		}
 	}
 	return false
+}
+
+func (tr *Tree) setHiddenSession(targetID string, s *Session) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.hidden[targetID] = s
 }
 
 // hiddenSession is the session of a hidden page, nil for any other target.
@@ -196,4 +248,9 @@ func (tr *Tree) hiddenSession(targetID string) *Session {
 }
 
 // Hidden reports whether a target is a hidden page.
-func (tr *Tree) Hidden(targetID string) bool { return tr.hiddenSession(targetID) != nil }
+func (tr *Tree) Hidden(targetID string) bool {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	_, hidden := tr.hidden[targetID]
+	return hidden
+}

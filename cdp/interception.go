@@ -46,7 +46,8 @@ type Route struct {
 	Patterns []Pattern
 	// Handle is called in a goroutine of its own for each paused request. It
 	// returns false to leave the request to the next route; the last one lets
-	// it go on unchanged. ctx ends with the target.
+	// it go on unchanged. ctx ends with the target. It must not panic: there is
+	// nobody here to be told.
 	Handle func(ctx context.Context, p *PausedRequest) (handled bool)
 	// Auth, if set, is asked for credentials. It returns nil to leave the
 	// question to the next route; without an answer Chromium does what it does
@@ -144,22 +145,44 @@ func (i *Interception) listen(t *Target) context.CancelFunc {
 	ctx, stop := context.WithCancel(i.life)
 	events := t.Session.Events(ctx, QueueOptions{}, "Fetch.requestPaused", "Fetch.authRequired")
 	go func() {
+		defer stop()
 		for e, err := range events {
+			if errors.Is(err, ErrOverflow) {
+				i.restart(t)
+			}
 			if err != nil {
 				return
 			}
-			p := &PausedRequest{Target: t}
-			if jsonv2.Unmarshal(e.Params, p, wireOptions) != nil {
-				continue
-			}
-			if e.Method == "Fetch.authRequired" {
-				go i.authenticate(ctx, p)
-			} else {
-				go i.handle(ctx, p)
-			}
+			go i.paused(ctx, t, e)
 		}
 	}()
 	return stop
+}
+
+// restart lets all go on that is paused on a target, some of which was not
+// noted, and begins anew.
+func (i *Interception) restart(t *Target) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.targets[t] == nil {
+		return
+	}
+	i.targets[t] = nil
+	t.Session.conn.Send(append([]Command{{Session: t.Session, Method: "Fetch.disable"}}, i.arm(t)...)...)
+}
+
+func (i *Interception) paused(ctx context.Context, t *Target, e Event) {
+	p := &PausedRequest{Target: t}
+	err := jsonv2.Unmarshal(e.Params, p, wireOptions)
+	switch {
+	case err != nil: // what can be read of it is enough to let it go on
+		t.Session.conn.malformed(e.Params)
+		p.Continue(ctx, ContinueRequest{})
+	case e.Method == "Fetch.authRequired":
+		i.authenticate(ctx, p)
+	default:
+		i.handle(ctx, p)
+	}
 }
 
 func (i *Interception) present() []*Route {

@@ -14,6 +14,7 @@ const maxWaiting = 8 << 20
 type outbox struct {
 	transport Transport
 	ready     chan struct{} // holds a token while there is something to do
+	ended     chan struct{} // closed when run has returned
 
 	mu     sync.Mutex
 	frames [][]byte
@@ -23,7 +24,7 @@ type outbox struct {
 }
 
 func newOutbox(t Transport) *outbox {
-	return &outbox{transport: t, ready: make(chan struct{}, 1), room: make(chan struct{})}
+	return &outbox{transport: t, ready: make(chan struct{}, 1), ended: make(chan struct{}), room: make(chan struct{})}
 }
 
 // add puts frames in the outbox and never waits.
@@ -82,6 +83,7 @@ func (o *outbox) close() {
 // run writes until the outbox is closed or the browser is gone. The reader
 // learns of the latter by itself.
 func (o *outbox) run() {
+	defer close(o.ended)
 	var frames [][]byte
 	for range o.ready {
 		o.mu.Lock()

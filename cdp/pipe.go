@@ -11,7 +11,7 @@ import (
 // --remote-debugging-pipe: each frame ends with a zero byte, in both
 // directions. Closing it closes both ends.
 func NewPipe(r io.ReadCloser, w io.WriteCloser) Transport {
-	return &pipe{r: r, w: w, in: bufio.NewReaderSize(r, 64<<10)}
+	return &pipe{r: r, w: w, in: bufio.NewReaderSize(r, ownFrame), limit: maxFrameSize}
 }
 
 type pipe struct {
@@ -19,10 +19,12 @@ type pipe struct {
 	w   io.WriteCloser
 	in  *bufio.Reader
 	out []byte
+
+	limit int // of a frame that is read, in bytes
 }
 
 // ReadFrame finds the zero byte inside the read buffer. Only a frame that is
-// larger than the buffer is copied.
+// larger than the buffer, which is of ownFrame bytes, is copied.
 func (p *pipe) ReadFrame() ([]byte, error) {
 	frame, err := p.in.ReadSlice(0)
 	if err == nil {
@@ -43,12 +45,15 @@ func (p *pipe) readLarge(start []byte) ([]byte, error) {
 	for {
 		part, err := p.in.ReadSlice(0)
 		size += len(part)
-		if size > maxFrameSize {
-			if err == nil || p.skipFrame() == nil {
-				head := append(chunks, chunk)[0]
-				return head, &FrameTooLargeError{Size: size, Limit: maxFrameSize}
+		if size > p.limit {
+			if errors.Is(err, bufio.ErrBufferFull) {
+				err = p.skipFrame()
 			}
-			return nil, io.ErrUnexpectedEOF
+			if err != nil {
+				return nil, halfFrame(chunk, err)
+			}
+			head := append(chunks, chunk)[0]
+			return head, &FrameTooLargeError{Size: size, Limit: p.limit}
 		}
 		if len(chunk)+len(part) > cap(chunk) {
 			chunks = append(chunks, chunk)
@@ -96,6 +101,9 @@ func (p *pipe) WriteFrames(frames [][]byte) error {
 			continue
 		}
 		for _, b := range [][]byte{p.out, f} {
+			if len(b) == 0 {
+				continue
+			}
 			if _, err := p.w.Write(b); err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package cdp
 
 import (
+	"cmp"
 	"sync"
 
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -31,7 +32,8 @@ const (
 type QueueOptions struct {
 	// Limit is the largest number of events that wait; 0 means 65,536.
 	Limit int
-	// Bytes is the largest sum of their sizes; 0 means 64 MiB.
+	// Bytes is the largest sum of their sizes; 0 means 64 MiB. An event that is
+	// larger than that waits if it is the only one.
 	Bytes int
 	// Overflow says what happens when a limit is reached.
 	Overflow Overflow
@@ -53,12 +55,11 @@ type queue struct {
 	opts  QueueOptions
 	ready chan struct{} // holds a token while there may be something to take
 
-	mu      sync.Mutex
-	events  []Event
-	bytes   int
-	dropped uint64
-	ended   bool
-	err     error // why it ended, nil for an orderly end
+	mu     sync.Mutex
+	events []Event
+	bytes  int
+	ended  bool
+	err    error // why it ended, nil for an orderly end
 }
 
 func newQueue(o QueueOptions) *queue {
@@ -75,7 +76,7 @@ func (q *queue) put(e Event) bool {
 	}
 	q.events = append(q.events, e)
 	q.bytes += len(e.Params)
-	for len(q.events) > q.opts.Limit || q.bytes > q.opts.Bytes {
+	for len(q.events) > q.opts.Limit || q.bytes > q.opts.Bytes && len(q.events) > 1 {
 		if q.opts.Overflow == End {
 			last := len(q.events) - 1
 			q.events[last] = Event{}
@@ -86,7 +87,6 @@ func (q *queue) put(e Event) bool {
 		q.bytes -= len(q.events[0].Params)
 		q.events[0] = Event{}
 		q.events = q.events[1:]
-		q.dropped++
 	}
 	q.wake()
 	return !q.ended
@@ -109,6 +109,25 @@ func (q *queue) wake() {
 	}
 }
 
+// take returns the first event that waits. When none does and the queue has
+// ended, err says why, which is ErrClosed for an orderly end.
+func (q *queue) take() (e Event, some bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.events) > 0 {
+		e, q.events[0] = q.events[0], Event{}
+		q.events = q.events[1:]
+		q.bytes -= len(e.Params)
+		some = true
+	} else if q.ended {
+		err = cmp.Or(q.err, ErrClosed)
+	}
+	if len(q.events) > 0 || q.ended {
+		q.wake() // for another reader
+	}
+	return e, some, err
+}
+
 // takeAll returns what waits. When nothing does and the queue has ended, ok is
 // false.
 func (q *queue) takeAll() (events []Event, ok bool, err error) {
@@ -118,5 +137,8 @@ func (q *queue) takeAll() (events []Event, ok bool, err error) {
 		return nil, false, q.err
 	}
 	events, q.events, q.bytes = q.events, nil, 0
+	if q.ended {
+		q.wake() // once more, for the end
+	}
 	return events, true, nil
 }

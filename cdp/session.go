@@ -14,8 +14,9 @@ import (
 // satisfies the interface Session of github.com/chromedp/cdproto/cdp, so that
 // the typed commands and events of that module work on it.
 type Session struct {
-	conn *Conn
-	id   string
+	conn   *Conn
+	id     string
+	parent *Session // on whose behalf it was opened; guarded by Conn.mu
 
 	mu     sync.Mutex
 	subs   map[string][]*queue
@@ -113,7 +114,7 @@ func (s *Session) Subscribe(method string) (<-chan jsonv2.Value, func()) {
 	var once sync.Once
 	return out, func() {
 		once.Do(func() {
-			s.unsubscribe(q, method)
+			s.unsubscribe(q, nil, method)
 			close(stop)
 		})
 	}
@@ -123,15 +124,15 @@ func (s *Session) Subscribe(method string) (<-chan jsonv2.Value, func()) {
 // them in the order of their arrival. Nothing that comes after Events has
 // returned is missed. The iterator ends when the session ends; it yields an
 // error last when the context ends or when its queue overflowed (ErrOverflow).
+// What waited at its end still comes before.
 // Range over it once, or end the context: a subscription that nobody reads
 // holds its queue.
 func (s *Session) Events(ctx context.Context, o QueueOptions, methods ...string) iter.Seq2[Event, error] {
 	q := s.subscribe(o, methods...)
-	release := sync.OnceFunc(func() { s.unsubscribe(q, methods...) })
-	stop := context.AfterFunc(ctx, release)
+	stop := context.AfterFunc(ctx, func() { s.unsubscribe(q, context.Cause(ctx), methods...) })
 	return func(yield func(Event, error) bool) {
 		defer stop()
-		defer release()
+		defer s.unsubscribe(q, nil, methods...)
 		for {
 			events, ok, err := q.takeAll()
 			if !ok {
@@ -145,12 +146,7 @@ func (s *Session) Events(ctx context.Context, o QueueOptions, methods ...string)
 					return
 				}
 			}
-			select {
-			case <-q.ready:
-			case <-ctx.Done():
-				yield(Event{}, context.Cause(ctx))
-				return
-			}
+			<-q.ready
 		}
 	}
 }
@@ -169,13 +165,14 @@ func (s *Session) subscribe(o QueueOptions, methods ...string) *queue {
 	return q
 }
 
-func (s *Session) unsubscribe(q *queue, methods ...string) {
+// unsubscribe ends a queue, with an error for who still reads it.
+func (s *Session) unsubscribe(q *queue, err error, methods ...string) {
 	s.mu.Lock()
 	for _, m := range methods {
 		s.removeQueue(m, q)
 	}
 	s.mu.Unlock()
-	q.end(nil)
+	q.end(err)
 }
 
 // removeQueue takes a queue out of a copy: dispatch may be ranging over the old
@@ -207,7 +204,7 @@ func (s *Session) dispatch(e *envelope) {
 	if len(queues) == 0 {
 		return
 	}
-	event := Event{Method: string(e.method), Params: append(jsonv2.Value(nil), e.body...)}
+	event := Event{Method: string(e.method), Params: e.keep()}
 	for _, q := range queues {
 		if !q.put(event) {
 			s.mu.Lock()

@@ -15,6 +15,7 @@ type TargetInfo struct {
 	Attached         bool   `json:"attached"`
 	OpenerID         string `json:"openerId,omitzero"`
 	OpenerFrameID    string `json:"openerFrameId,omitzero"`
+	ParentFrameID    string `json:"parentFrameId,omitzero"`
 	CanAccessOpener  bool   `json:"canAccessOpener"`
 	BrowserContextID string `json:"browserContextId,omitzero"`
 }
@@ -125,12 +126,25 @@ type frames struct {
 
 func newFrames() *frames { return &frames{byID: map[string]*Frame{}} }
 
+// list gives parents before their children. A cross-process frame can be known
+// before its parent is.
 func (f *frames) list() []Frame {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out := make([]Frame, 0, len(f.ids))
+	listed := make(map[string]bool, len(f.ids))
+	var add func(id string)
+	add = func(id string) {
+		frame := f.byID[id]
+		if frame == nil || listed[id] {
+			return
+		}
+		listed[id] = true
+		add(frame.ParentID)
+		out = append(out, *frame)
+	}
 	for _, id := range f.ids {
-		out = append(out, *f.byID[id])
+		add(id)
 	}
 	return out
 }
@@ -158,14 +172,25 @@ func (f *frames) update(id string, change func(*Frame)) {
 }
 
 // remove forgets a frame and all below it.
-func (f *frames) remove(id string) {
+func (f *frames) remove(id string) { f.forget(id, true) }
+
+// removeBelow forgets all frames below a frame.
+func (f *frames) removeBelow(id string) { f.forget(id, false) }
+
+func (f *frames) forget(id string, itself bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	gone := map[string]bool{id: true}
-	for _, other := range f.ids { // parents come before their children
-		if gone[f.byID[other].ParentID] {
-			gone[other] = true
+	for grown := true; grown; {
+		grown = false
+		for _, other := range f.ids {
+			if !gone[other] && gone[f.byID[other].ParentID] {
+				gone[other], grown = true, true
+			}
 		}
+	}
+	if !itself {
+		delete(gone, id)
 	}
 	f.ids = slices.DeleteFunc(f.ids, func(other string) bool { return gone[other] })
 	for other := range gone {

@@ -25,7 +25,7 @@ type Tree struct {
 	mu      sync.Mutex
 	targets map[string]*Target  // by session id
 	hiding  map[hiddenKey]int   // hidden pages that are being opened
-	hidden  map[string]*Session // of hidden pages, by target id
+	hidden  map[string]*Session // of hidden pages, by target id; nil before it is attached
 }
 
 // TreeOptions say what to do with targets. The functions run on the
@@ -34,7 +34,7 @@ type Tree struct {
 type TreeOptions struct {
 	// Adopt decides on a new target, which is paused. The commands that it
 	// returns are written on the target's session before the resume. With keep
-	// false the target is resumed and let go.
+	// false the target is resumed and let go. Without Adopt all are kept.
 	Adopt func(t *Target) (setup []Command, keep bool)
 	// Attached is told of each adopted target after its set-up was sent.
 	Attached func(t *Target)
@@ -50,6 +50,9 @@ type TreeOptions struct {
 
 // NewTree starts a connection with a tree on it.
 func NewTree(t Transport, o ConnOptions, to TreeOptions) *Tree {
+	if to.Adopt == nil {
+		to.Adopt = func(*Target) ([]Command, bool) { return nil, true }
+	}
 	tree := &Tree{conn: newConn(t, o), opts: to, rules: clientRules(), targets: map[string]*Target{}, hiding: map[hiddenKey]int{}, hidden: map[string]*Session{}}
 	tree.tapTargets()
 	tree.tapFrames()
@@ -108,6 +111,10 @@ func (tr *Tree) Targets() []*Target {
 func (tr *Tree) Target(id string) *Target {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
+	return tr.targetByID(id)
+}
+
+func (tr *Tree) targetByID(id string) *Target {
 	for _, t := range tr.targets {
 		if t.info.TargetID == id {
 			return t
@@ -129,8 +136,8 @@ func (tr *Tree) tapTargets() {
 			TargetInfo         TargetInfo `json:"targetInfo"`
 			WaitingForDebugger bool       `json:"waitingForDebugger"`
 		}
-		// The browser session of a virtual client was asked for.
-		if tr.decode(params, &ev) && !s.virtual() && ev.TargetInfo.Type != "browser" {
+		// A session with the browser itself is a client's, made by NewClient.
+		if tr.decode(params, &ev) && !s.virtual() && ev.SessionID != "" && ev.TargetInfo.Type != "browser" {
 			tr.attached(s, ev.SessionID, ev.TargetInfo)
 		}
 	})
@@ -158,6 +165,10 @@ func (tr *Tree) tapTargets() {
 		}
 		if s != tr.conn.root || !tr.decode(params, &ev) {
 			return
+		}
+		if hidden := tr.hiddenSession(ev.TargetID); hidden != nil {
+			tr.conn.failCalls(hidden, ErrCrashed)
+			tr.closeTarget(ev.TargetID)
 		}
 		t := tr.Target(ev.TargetID)
 		if t == nil {
@@ -194,11 +205,12 @@ func (tr *Tree) attached(parent *Session, sessionID string, info TargetInfo) {
 	if tr.bySession(&Session{id: sessionID}) != nil {
 		return
 	}
-	t := &Target{Session: tr.conn.Session(sessionID), Parent: tr.bySession(parent), tree: tr, info: info, ready: make(chan struct{})}
+	t := &Target{Session: tr.conn.attached(parent, sessionID), Parent: tr.bySession(parent), tree: tr, info: info, ready: make(chan struct{})}
 	if t.info.BrowserContextID == "" && t.Parent != nil {
 		t.info.BrowserContextID = t.Parent.info.BrowserContextID
 	}
-	if tr.claimHidden(info, t.Session) {
+	if tr.isHidden(info) {
+		tr.setHiddenSession(info.TargetID, t.Session)
 		tr.conn.Send(Command{Session: t.Session, Method: "Runtime.runIfWaitingForDebugger"})
 		return
 	}
@@ -231,7 +243,12 @@ func (t *Target) joinFrames() {
 	case TargetIFrame:
 		if page := t.Page(); page != nil {
 			t.frames = page.frames
-			t.frames.update(t.info.TargetID, func(f *Frame) { f.Target = t })
+			t.frames.update(t.info.TargetID, func(f *Frame) {
+				f.Target = t
+				if t.info.ParentFrameID != "" {
+					f.ParentID = t.info.ParentFrameID
+				}
+			})
 		}
 	}
 }
@@ -240,11 +257,7 @@ func (t *Target) joinFrames() {
 func (tr *Tree) setUp(t *Target, setup []Command) {
 	var commands []Command
 	if t.HasFrames() {
-		commands = append(commands, Command{Method: "Page.enable"}, Command{Method: "Page.getFrameTree", Done: func(result jsonv2.Value, err error) {
-			if err == nil {
-				tr.frameTree(t, result)
-			}
-		}})
+		commands = append(commands, Command{Method: "Page.enable"}, tr.askFrameTree(t))
 	}
 	if t.HasFrames() || t.info.Type == TargetWorker {
 		commands = append(commands, Command{Method: "Target.setAutoAttach", Params: autoAttach{true, true, true, childFilter()}})
@@ -282,13 +295,14 @@ func (tr *Tree) letGo(parent *Session, t *Target) {
 }
 
 func (tr *Tree) detached(sessionID string) {
-	tr.mu.Lock()
-	t := tr.targets[sessionID]
-	delete(tr.targets, sessionID)
-	tr.mu.Unlock()
-	tr.conn.detach(sessionID)
-	if t != nil && tr.opts.Gone != nil {
-		tr.opts.Gone(t)
+	for _, id := range tr.conn.detach(sessionID) {
+		tr.mu.Lock()
+		t := tr.targets[id]
+		delete(tr.targets, id)
+		tr.mu.Unlock()
+		if t != nil && tr.opts.Gone != nil {
+			tr.opts.Gone(t)
+		}
 	}
 }
 
@@ -326,9 +340,17 @@ func (tr *Tree) tapFrames() {
 	tapFrame("Page.frameNavigated", func(t *Target, params []byte) {
 		var ev struct {
 			Frame wireFrame `json:"frame"`
+			Type  string    `json:"type"`
 		}
-		if tr.decode(params, &ev) {
-			t.navigated(ev.Frame)
+		if !tr.decode(params, &ev) {
+			return
+		}
+		// The frames of the old document go without a word when the new one is
+		// in another process, and those of a restored one come without a word.
+		t.frames.removeBelow(ev.Frame.ID)
+		t.navigated(ev.Frame)
+		if ev.Type == "BackForwardCacheRestore" {
+			tr.conn.Send(tr.askFrameTree(t))
 		}
 	})
 	tapFrame("Page.navigatedWithinDocument", func(t *Target, params []byte) {
@@ -376,6 +398,14 @@ func (t *Target) navigated(w wireFrame) {
 	})
 }
 
+func (tr *Tree) askFrameTree(t *Target) Command {
+	return Command{Session: t.Session, Method: "Page.getFrameTree", Done: func(result jsonv2.Value, err error) {
+		if err == nil {
+			tr.frameTree(t, result)
+		}
+	}}
+}
+
 func (tr *Tree) frameTree(t *Target, result jsonv2.Value) {
 	type node struct {
 		Frame       wireFrame `json:"frame"`
@@ -399,18 +429,18 @@ func (tr *Tree) frameTree(t *Target, result jsonv2.Value) {
 
 // CreateTarget opens a page in a browser context ("" is the default one) and
 // returns it when it was adopted and its set-up has been answered. It opens
-// about:blank, so that nothing is requested before the set-up holds.
+// about:blank, so that nothing is requested before the set-up holds. When it
+// fails no page is left.
 func (tr *Tree) CreateTarget(ctx context.Context, params CreateTarget) (*Target, error) {
 	params.URL = "about:blank"
-	var r struct {
-		TargetID string `json:"targetId"`
-	}
-	if err := tr.conn.Root().Call(ctx, "Target.createTarget", params, &r); err != nil {
+	id, err := tr.create(ctx, params, false)
+	if err != nil {
 		return nil, err
 	}
 	// The browser attaches before it answers.
-	t := tr.Target(r.TargetID)
+	t := tr.Target(id)
 	if t == nil {
+		tr.closeTarget(id)
 		return nil, fmt.Errorf("Target.createTarget: %w", ErrDetached)
 	}
 	select {
@@ -419,16 +449,62 @@ func (tr *Tree) CreateTarget(ctx context.Context, params CreateTarget) (*Target,
 	case <-t.Session.Done():
 		return nil, fmt.Errorf("Target.createTarget: %w", t.Session.Err())
 	case <-ctx.Done():
+		tr.closeTarget(id)
 		return nil, context.Cause(ctx)
 	}
+}
+
+// create opens a page and returns its id. A page whose caller has gone
+// meanwhile is closed when the answer names it.
+func (tr *Tree) create(ctx context.Context, params CreateTarget, hidden bool) (string, error) {
+	key := hiddenKey{params.BrowserContextID, params.URL}
+	if hidden {
+		tr.expectHidden(key, 1)
+	}
+	type answer struct {
+		id  string
+		err error
+	}
+	answered := make(chan answer, 1)
+	tr.conn.Send(Command{Session: tr.conn.Root(), Method: "Target.createTarget", Params: params, Done: func(result jsonv2.Value, err error) {
+		if hidden {
+			tr.expectHidden(key, -1)
+		}
+		var made struct {
+			TargetID string `json:"targetId"`
+		}
+		if err == nil {
+			err = jsonv2.Unmarshal(result, &made, wireOptions)
+		}
+		answered <- answer{made.TargetID, err}
+	}})
+	select {
+	case a := <-answered:
+		return a.id, a.err
+	case <-ctx.Done():
+		go func() { // until the answer, or the end of the connection
+			if a := <-answered; a.err == nil {
+				tr.closeTarget(a.id)
+			}
+		}()
+		return "", fmt.Errorf("Target.createTarget: %w", context.Cause(ctx))
+	}
+}
+
+func (tr *Tree) closeTarget(id string) {
+	tr.conn.Send(Command{Session: tr.conn.Root(), Method: "Target.closeTarget", Params: map[string]string{"targetId": id}})
 }
 
 // CreateTarget are the parameters of Tree.CreateTarget.
 type CreateTarget struct {
 	URL              string `json:"url"`
+	Left             int    `json:"left,omitzero"`
+	Top              int    `json:"top,omitzero"`
 	Width            int    `json:"width,omitzero"`
 	Height           int    `json:"height,omitzero"`
+	WindowState      string `json:"windowState,omitzero"`
 	BrowserContextID string `json:"browserContextId,omitzero"`
 	NewWindow        bool   `json:"newWindow,omitzero"`
 	Background       bool   `json:"background,omitzero"`
+	Focus            bool   `json:"focus,omitzero"`
 }

@@ -102,6 +102,16 @@ func (f *Files) Open(name string, flag int) (file *os.File, err error) {
 	return file, nil
 }
 
+// isStill says whether name still is the open file.
+func (f *Files) isStill(name string, file *os.File) bool {
+	opened, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	found, err := f.root.Lstat(name)
+	return err == nil && os.SameFile(opened, found)
+}
+
 // ReadFile returns the contents of a file of at most 64 MiB.
 func (f *Files) ReadFile(name string) ([]byte, error) {
 	file, err := f.Open(name, os.O_RDONLY)

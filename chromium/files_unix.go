@@ -14,7 +14,7 @@ const nonblock, noFollow = syscall.O_NONBLOCK, syscall.O_NOFOLLOW
 // second link may lie elsewhere too.
 func (f *Files) owns(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Nlink == 1 && isOwnedBy(info, f.user)
+	return ok && stat.Nlink <= 1 && isOwnedBy(info, f.user)
 }
 
 // isOwnedBy says whether u, nil meaning the bridge's own user, owns the file.

@@ -2,7 +2,6 @@ package chromium
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -14,7 +13,8 @@ const (
 	// Lean, the default, leaves out the hidden pages behind the address bar's
 	// pop-ups: half the memory and CPU of a context. No page can notice.
 	Lean FlagSet = iota
-	// Stock leaves every feature of Chromium as it is.
+	// Stock leaves Chromium's features as they are, but for those that reach out to
+	// servers and devices on their own account.
 	Stock
 	// Fast is Lean without paint holding, RenderDocument and the back-forward
 	// cache, for test harnesses: history.back() loads the page again, and a page
@@ -42,8 +42,9 @@ var (
 	fastDisabled = append(slices.Clone(leanDisabled), "PaintHolding", "RenderDocument", "BackForwardCache")
 )
 
-// alwaysDisabled fetch models or look for cast devices on their own account.
-var alwaysDisabled = []string{"OptimizationHints", "OptimizationGuideModelDownloading", "MediaRouter", "DialMediaRouteProvider"}
+// alwaysDisabled ask servers for hints and the time, or look for cast devices, on
+// their own account.
+var alwaysDisabled = []string{"OptimizationHints", "NetworkTimeServiceQuerying", "MediaRouter", "DialMediaRouteProvider"}
 
 // alwaysEnabled: keyboard lock obeys the permission keyboard-lock only with it.
 var alwaysEnabled = []string{"KeyboardLockPrompt"}
@@ -92,6 +93,11 @@ func flags(o Options, userDataDir string) ([]string, error) {
 		"--hide-crash-restore-bubble",
 		"--disable-background-networking",
 		"--disable-component-update",
+		// The list of models for on-device inference is asked for in spite of the
+		// switch before; nobody can answer at port 0. What still goes out at start,
+		// with no switch against it, is ListAccounts to accounts.google.com: see
+		// --log-net-log.
+		"--component-updater=url-source=https://127.0.0.1:0/",
 		"--disable-domain-reliability",
 		"--disable-sync",
 		"--disable-breakpad",
@@ -100,10 +106,6 @@ func flags(o Options, userDataDir string) ([]string, error) {
 		"--password-store=basic",
 		"--use-mock-keychain",
 		"--enable-unsafe-extension-debugging",
-	}
-	if runtime.GOOS == "linux" {
-		// The crash handlers are daemons outside of the process group, which
-		// outlive a killed browser. The other crash switches do not stop them.
 	}
 	if !o.Headful {
 		args = append(args, "--headless")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strconv"
@@ -60,10 +61,10 @@ func acquire(files *Files) (l *lock, bridge int, err error) {
 		_ = file.Close()
 		return nil, bridge, err
 	}
-	// Whoever held the lock may have removed the directory meanwhile.
-	if _, err := files.root.Lstat(lockName); err != nil {
+	// Whoever held the lock may have removed file and directory meanwhile.
+	if !files.isStill(lockName, file) {
 		_ = file.Close()
-		return nil, bridge, err
+		return nil, bridge, fs.ErrNotExist
 	}
 	return &lock{file: file, browser: browser}, bridge, nil
 }
@@ -158,7 +159,8 @@ func inUse(dir string, files *Files, host string, pid int) bool {
 	return err == nil && host == here && strings.Contains(commandLine(pid), "--user-data-dir="+dir)
 }
 
-// outlive waits until the orphan is gone and kills it when that takes too long.
+// outlive waits until the orphan is gone, and kills it when that takes too long.
+// One that cannot be killed is waited for as long as the start may take.
 func outlive(ctx context.Context, pid int, alive func() bool) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -170,10 +172,7 @@ func outlive(ctx context.Context, pid int, alive func() bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-patience.C:
-			left := treeOf(pid)
-			left.kill()
-			left.waitGone()
-			return nil
+			treeOf(pid).kill()
 		}
 	}
 	return nil

@@ -81,7 +81,6 @@ var explanations = []struct{ text, advice string }{
 	{"Permission denied (13)", "Chromium's user cannot write where it must: check the owner of its directories"},
 	{"cannot allocate memory", "the machine is out of memory or processes: raise the limit (ulimit -u, pids.max, memory.max)"},
 	{"Resource temporarily unavailable", "the machine is out of memory or processes: raise the limit (ulimit -u, pids.max, memory.max)"},
-	{"Cannot find module", "the installation of the browser is not complete: install it again"},
 }
 
 const (

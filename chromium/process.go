@@ -16,6 +16,7 @@ const (
 	pipeGrace  = 5 * time.Second // for a browser to end by itself after its pipe has
 	termGrace  = 2 * time.Second // and after SIGTERM
 	childGrace = 2 * time.Second // for its children to write their data after it has ended
+	killGrace  = 5 * time.Second // for killed processes, which can hang in the kernel
 )
 
 // ExitError says how a browser ended.
@@ -193,6 +194,9 @@ func (p *Process) kill() {
 
 // supervise starts the process and sees it to its end. Linux ends a child with
 // the thread that started it, so this goroutine keeps its thread until then.
+// All processes of the tree, the crash handlers outside of its group too, have
+// its stderr, so that the end of stderr tells of the last one's end; a process
+// group would still count those whose status process 1 has yet to take.
 func (p *Process) supervise(started chan<- error, log *os.File) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -207,11 +211,11 @@ func (p *Process) supervise(started chan<- error, log *os.File) {
 	waitLeader(p.cmd)
 	p.drainedWithin(childGrace)
 	p.reap()
-	p.tree.waitGone()
-	if !p.drainedWithin(time.Second) {
+	if !p.drainedWithin(killGrace) {
 		_ = log.Close() // held by a process that has left the tree
 	}
 	<-p.drained
+	p.tree.release()
 	p.finish()
 }
 

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +28,33 @@ func sysProcAttr(u *User, temporary bool) *syscall.SysProcAttr {
 // waitLeader waits until the process has ended, and leaves its status to be taken.
 func waitLeader(cmd *exec.Cmd) {
 	for errors.Is(unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+	}
+}
+
+// release takes the status of those who have become the bridge's children by the
+// death of their parents, as happens to process 1 of a container: the group, and
+// the crash handlers, which are daemons.
+func (t tree) release() {
+	var subreaper int
+	if err := unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&subreaper)), 0, 0, 0); err != nil || subreaper == 0 && os.Getpid() != 1 {
+		return
+	}
+	for {
+		if _, err := unix.Wait4(-t.leader, nil, 0, nil); err != nil && !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed
+	for _, path := range stats {
+		var pid, parent int
+		var name, state string
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if _, err := fmt.Sscan(string(text), &pid, &name, &state, &parent); err == nil && name == "(chrome_crashpad)" && parent == os.Getpid() {
+			_, _ = unix.Wait4(pid, nil, 0, nil) // ended, or ending as its browser has
+		}
 	}
 }
 

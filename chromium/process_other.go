@@ -20,6 +20,8 @@ func waitLeader(cmd *exec.Cmd) {
 	_ = cmd.Wait() // its error is the exit status, which ProcessState has too
 }
 
+func (t tree) release() {}
+
 // commandLine returns the command line of a process, "" when there is none.
 func commandLine(pid int) string {
 	if pid <= 0 {

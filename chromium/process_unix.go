@@ -6,13 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// goneTimeout bounds the wait for killed processes, which can hang in the kernel.
-const goneTimeout = 5 * time.Second
 
 // connect gives the browser its ends of the pipe as descriptors 3 and 4.
 func connect(cmd *exec.Cmd, e *ends) {
@@ -30,23 +26,6 @@ func (t tree) terminate() { _ = syscall.Kill(t.leader, syscall.SIGTERM) }
 
 // kill leaves its error aside: there is none but that nobody is left.
 func (t tree) kill() { _ = syscall.Kill(-t.leader, syscall.SIGKILL) }
-
-// waitGone waits until nobody is left in the group. A bridge that is process 1
-// of a container inherits the browser's orphans and has to take their status.
-func (t tree) waitGone() {
-	deadline := time.Now().Add(goneTimeout)
-	for wait := time.Millisecond; time.Now().Before(deadline); wait = min(2*wait, 50*time.Millisecond) {
-		for {
-			if pid, err := unix.Wait4(-t.leader, nil, unix.WNOHANG, nil); err != nil || pid <= 0 {
-				break
-			}
-		}
-		if syscall.Kill(-t.leader, 0) != nil {
-			return
-		}
-		time.Sleep(wait)
-	}
-}
 
 func exitOf(state *os.ProcessState) *ExitError {
 	e := &ExitError{Code: state.ExitCode()}

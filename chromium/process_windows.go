@@ -75,8 +75,8 @@ func (t tree) kill() {
 	}
 }
 
-// waitGone closes the job; what it has terminated is gone.
-func (t tree) waitGone() {
+// release closes the job.
+func (t tree) release() {
 	if t.job != 0 {
 		_ = windows.CloseHandle(t.job)
 	}

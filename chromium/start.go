@@ -19,6 +19,9 @@ type Options struct {
 	// and must not be used by another browser. "" means a temporary directory
 	// that is removed at the end.
 	UserDataDir string
+	// Disposable says that nobody needs UserDataDir after the bridge: when the
+	// bridge dies, the browser is killed instead of asked to end.
+	Disposable bool
 	// TempDir is where temporary directories are made; "" means os.TempDir().
 	TempDir string
 	// Headful opens windows, on the display that the environment names.
@@ -81,6 +84,9 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(err, space.close())
 	}
+	if err := space.lock.record(p.PID()); err != nil {
+		return nil, errors.Join(directoryError(space.dir, space.user, err), p.Kill())
+	}
 	return p, nil
 }
 
@@ -111,7 +117,7 @@ func start(binary string, o Options, space *workspace) (*Process, error) {
 	cmd.Dir = space.scratch.path
 	cmd.Env = space.environment(o.Env)
 	cmd.Stderr = ends.theirLog
-	cmd.SysProcAttr = sysProcAttr(space.user, o.UserDataDir == "")
+	cmd.SysProcAttr = sysProcAttr(space.user, o.Disposable || o.UserDataDir == "")
 	connect(cmd, ends)
 
 	p := &Process{
@@ -128,7 +134,9 @@ func start(binary string, o Options, space *workspace) (*Process, error) {
 	go p.drain(ends.log, o.Log)
 	go func() {
 		defer close(p.swept)
-		sweep(filepath.Dir(space.scratch.path))
+		for _, s := range space.scratches() {
+			sweep(filepath.Dir(s.path))
+		}
 	}()
 	return p, nil
 }

@@ -17,11 +17,59 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// helperVariable makes the test program a bridge with hosts that waits for its
-// death; the value is the UserDataDir of the last one.
-const helperVariable = "CHROMIUM_TEST_HELPER"
+// helperVariable makes the test program a bridge; the value is the UserDataDir of
+// a host that is held until the bridge is killed, or inherit.
+const (
+	helperVariable = "CHROMIUM_TEST_HELPER"
+	inherit        = "inherit"
+)
+
+func help() int {
+	if os.Getenv(helperVariable) == inherit {
+		return inheritOrphans()
+	}
+	holdHosts()
+	return 1
+}
+
+// inheritOrphans runs a host in a process that inherits orphans, as process 1 of
+// a container does, and says how many children it has afterwards.
+func inheritOrphans() int {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for _, end := range []func(*Process) error{(*Process).Kill, func(p *Process) error { return p.Close(context.Background()) }} {
+		p, err := Start(context.Background(), Options{})
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		answer(p)
+		if err := end(p); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+	}
+	pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+	fmt.Println("children:", pid, err)
+	return 0
+}
+
+// answer waits for the browser's first answer.
+func answer(p *Process) {
+	read, write := p.Pipe()
+	if _, err := write.WriteString(`{"id":1,"method":"Browser.getVersion"}` + "\x00"); err != nil {
+		fmt.Println(err)
+	}
+	if _, err := bufio.NewReader(read).ReadString(0); err != nil {
+		fmt.Println(err)
+	}
+}
 
 func holdHosts() {
 	for _, dir := range []string{"", "", os.Getenv(helperVariable)} {
@@ -30,13 +78,7 @@ func holdHosts() {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		read, write := p.Pipe()
-		if _, err := write.WriteString(`{"id":1,"method":"Browser.getVersion"}` + "\x00"); err != nil {
-			fmt.Println(err)
-		}
-		if _, err := bufio.NewReader(read).ReadString(0); err != nil {
-			fmt.Println(err)
-		}
+		answer(p)
 		fmt.Println("up", p.PID())
 	}
 	select {}
@@ -143,8 +185,43 @@ func TestDeviceRequestsEndAtOnce(t *testing.T) {
 			t.Errorf("%s: %v", call, got)
 		}
 	}
-	guards := h.evaluate(session, "navigator.webdriver")
-	t.Logf("navigator.webdriver is %v", guards)
+}
+
+// Without --enable-features=KeyboardLockPrompt every page may lock the keyboard.
+func TestKeyboardLockObeysItsPermission(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<title>keyboard</title>")
+	}))
+	defer server.Close()
+	h := startHost(t, Options{})
+	session := h.page(server.URL)
+	for _, setting := range []struct{ permission, want string }{{"denied", "InvalidStateError"}, {"granted", "locked"}} {
+		h.call("", "Browser.setPermission", map[string]any{"permission": map[string]any{"name": "keyboard-lock"}, "setting": setting.permission}, nil)
+		if got := h.evaluate(session, "navigator.keyboard.lock().then(()=>'locked',e=>e.name)"); got != setting.want {
+			t.Errorf("%s: %v", setting.permission, got)
+		}
+	}
+}
+
+func TestHostOutlivesItsLastPage(t *testing.T) {
+	for name, o := range map[string]Options{"headless": {}, "headful": {Headful: true, Env: []string{"DISPLAY=" + startDisplay(t)}}} {
+		t.Run(name, func(t *testing.T) {
+			h := startHost(t, o)
+			for range 2 {
+				var target struct{ TargetID string }
+				h.call("", "Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+				h.call("", "Target.setDiscoverTargets", map[string]any{"discover": true}, nil)
+				h.send("", "Target.closeTarget", map[string]any{"targetId": target.TargetID})
+				for h.receive().Method != "Target.targetDestroyed" {
+				}
+				h.call("", "Target.setDiscoverTargets", map[string]any{"discover": false}, nil)
+			}
+			if e := h.Exit(); e != nil {
+				t.Error(e)
+			}
+		})
+	}
 }
 
 func TestProfileOutlivesItsHost(t *testing.T) {
@@ -345,6 +422,96 @@ func TestOrphanedBrowserIsWaitedFor(t *testing.T) {
 	startHost(t, Options{UserDataDir: h.UserDataDir()})
 }
 
+func TestHungOrphanIsKilled(t *testing.T) {
+	h := startHost(t, Options{UserDataDir: userDataDir(t)})
+	h.space.lock.release()
+	if err := syscall.Kill(h.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	startHost(t, Options{UserDataDir: h.UserDataDir()})
+	<-h.Done()
+	if e := h.Exit(); e.Signal != "SIGKILL" || e.Expected {
+		t.Errorf("exit: %+v", e)
+	}
+}
+
+func TestStartGivesUpWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Start(ctx, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("with an ended context: %v", err)
+	}
+	h := startHost(t, Options{UserDataDir: userDataDir(t)})
+	h.space.lock.release()
+	if err := syscall.Kill(h.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := Start(ctx, Options{UserDataDir: h.UserDataDir()}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while an orphan hangs: %v", err)
+	}
+	if err := h.Kill(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBridgeThatInheritsOrphansLeavesNoZombie(t *testing.T) {
+	bridge := exec.Command(os.Args[0])
+	bridge.Env = append(os.Environ(), helperVariable+"="+inherit)
+	output, err := bridge.CombinedOutput()
+	if err != nil || string(output) != "children: -1 no child processes\n" {
+		t.Errorf("the bridge said %q, %v", output, err)
+	}
+}
+
+func TestLongTemporaryDirectoryWorks(t *testing.T) {
+	long := filepath.Join(userDataDir(t), strings.Repeat("x", 100))
+	if err := errors.Join(os.Chmod(filepath.Dir(long), 0o755), os.Mkdir(long, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	h := startHost(t, Options{TempDir: long})
+	if !strings.HasPrefix(h.UserDataDir(), long) {
+		t.Errorf("the profile is in %s", h.UserDataDir())
+	}
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range h.space.scratches() {
+		if _, err := os.Lstat(s.path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there: %v", s.path, err)
+		}
+	}
+}
+
+func TestUserWithoutAnAccountRunsSandboxed(t *testing.T) {
+	needRoot(t)
+	u := &User{UID: 54321, GID: 54321}
+	h := startHost(t, Options{User: u, UserDataDir: userDataDir(t)})
+	if !ownedBy(h.PID(), u) {
+		t.Error("the browser does not run as the user given")
+	}
+	text := h.evaluate(h.page("chrome://sandbox"), "document.body.innerText").(string)
+	if !strings.Contains(text, "You are adequately sandboxed") {
+		t.Errorf("chrome://sandbox says:\n%s", text)
+	}
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", h.PID()))
+	if err != nil || strings.Contains(string(environ), "GOROOT") || strings.Contains(string(environ), os.Getenv("HOME")+"\x00") {
+		t.Errorf("the bridge's environment is inherited: %q, %v", environ, err)
+	}
+}
+
+func TestUnsuitableUserIsRefused(t *testing.T) {
+	for _, u := range []*User{{UID: 0, GID: 0}, {UID: 1, GID: 0}} {
+		if _, err := Start(t.Context(), Options{User: u}); err == nil {
+			t.Errorf("started as %v", u)
+		}
+	}
+	if _, err := LookupUser("no-such-user"); err == nil {
+		t.Error("found a user that is none")
+	}
+}
+
 func TestBinaryThatDoesNotStartIsExplained(t *testing.T) {
 	script := filepath.Join(userDataDir(t), "browser")
 	if err := os.Chmod(filepath.Dir(script), 0o755); err != nil {
@@ -368,7 +535,9 @@ func TestBinaryThatDoesNotStartIsExplained(t *testing.T) {
 	}
 }
 
-func TestHeadfulHostOpensAWindow(t *testing.T) {
+// startDisplay starts an X server on a free display and returns its name.
+func startDisplay(t *testing.T) string {
+	t.Helper()
 	xvfb := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-ac")
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -378,17 +547,21 @@ func TestHeadfulHostOpensAWindow(t *testing.T) {
 	if err := xvfb.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		_ = xvfb.Process.Signal(syscall.SIGTERM)
 		_ = xvfb.Wait()
-	}()
+	})
 	_ = write.Close()
 	display, err := bufio.NewReader(read).ReadString('\n')
 	_ = read.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := startHost(t, Options{Headful: true, Env: []string{"DISPLAY=:" + strings.TrimSpace(display)}})
+	return ":" + strings.TrimSpace(display)
+}
+
+func TestHeadfulHostOpensAWindow(t *testing.T) {
+	h := startHost(t, Options{Headful: true, Env: []string{"DISPLAY=" + startDisplay(t)}})
 	session := h.page("data:text/html,<title>headful</title>")
 	if got := h.evaluate(session, "document.title+' '+(outerWidth>innerWidth||outerHeight>innerHeight)+' '+navigator.userAgent.includes('Headless')"); got != "headful true false" {
 		t.Errorf("the window says %q", got)

@@ -24,11 +24,6 @@ type scratch struct {
 
 var scratchPattern = regexp.MustCompile(`^bridge-\d+-[a-z2-7]{8}$`)
 
-// longestSocket is what Chromium puts behind its TMPDIR, as in
-// /org.chromium.Chromium.Ab3dE6/SingletonSocket. The path of a socket ends at
-// 107 bytes, and Chromium ends with it.
-const longestSocket, longestSocketPath = len("/org.chromium.Chromium.XXXXXX/SingletonSocket"), 107
-
 // newScratch makes and locks a scratch directory in parent, "" being the
 // system's directory for temporary files.
 func newScratch(parent string, u *User) (*scratch, error) {
@@ -58,9 +53,6 @@ func newScratch(parent string, u *User) (*scratch, error) {
 
 func tryScratch(parent string, u *User) (*scratch, error) {
 	s := &scratch{path: filepath.Join(parent, fmt.Sprintf("bridge-%d-%s", os.Getpid(), strings.ToLower(rand.Text()[:8])))}
-	if runtime.GOOS == "linux" && len(s.tmp())+longestSocket > longestSocketPath {
-		return nil, fmt.Errorf("the path %s is %d bytes too long for Chromium's socket; use a shorter Options.TempDir", s.tmp(), len(s.tmp())+longestSocket-longestSocketPath)
-	}
 	mode := fs.FileMode(0o700)
 	if u != nil {
 		mode = 0o711 // the user must get through
@@ -77,6 +69,14 @@ func tryScratch(parent string, u *User) (*scratch, error) {
 		return nil, errors.Join(err, s.remove())
 	}
 	return s, nil
+}
+
+// holdsSocket says whether the path of Chromium's socket in tmp is short enough:
+// a socket's path ends at 107 bytes, and Chromium dies of a longer one. Its
+// TMPDIR matters on Linux alone.
+func (s *scratch) holdsSocket() bool {
+	const socket = "/org.chromium.Chromium.XXXXXX/SingletonSocket"
+	return runtime.GOOS != "linux" || len(s.tmp())+len(socket) <= 107
 }
 
 func (s *scratch) tmp() string     { return filepath.Join(s.path, "tmp") }

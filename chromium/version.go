@@ -80,7 +80,7 @@ func ProbeVersion(ctx context.Context, binary string) (Version, error) {
 }
 
 // Four numbers are the mark of Chromium's kind: no other browser has them.
-var versionPattern = regexp.MustCompile(`(?m)^(\D*?)\s*\b(\d+)\.(\d+)\.(\d+)\.(\d+)\b`)
+var versionPattern = regexp.MustCompile(`(?m)^([^\d\n]*?)\s*\b(\d+)\.(\d+)\.(\d+)\.(\d+)\b`)
 
 func parseVersion(output string) (Version, bool) {
 	m := versionPattern.FindStringSubmatch(output)

@@ -34,7 +34,8 @@ const homeName = ".home"
 type workspace struct {
 	user    *User
 	scratch *scratch
-	dir     string // the user data directory
+	short   *scratch // where TMPDIR is when scratch has too long a path, else nil
+	dir     string   // the user data directory
 	lock    *lock
 }
 
@@ -45,14 +46,20 @@ func openWorkspace(ctx context.Context, o Options, u *User) (w *workspace, err e
 	if w.scratch, err = newScratch(o.TempDir, u); err != nil {
 		return nil, err
 	}
-	if err = w.prepare(ctx, o); err != nil {
+	if !w.scratch.holdsSocket() {
+		w.short, err = newScratch("/tmp", u)
+	}
+	if err == nil {
+		err = w.prepare(ctx, o)
+	}
+	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
 }
 
 func (w *workspace) prepare(ctx context.Context, o Options) (err error) {
-	if err := reachable(w.user, w.scratch.tmp()); err != nil {
+	if err := reachable(w.user, w.tmp()); err != nil {
 		return err
 	}
 	if o.UserDataDir == "" {
@@ -83,10 +90,28 @@ func (w *workspace) close() error {
 	if w.lock != nil {
 		w.lock.release()
 	}
-	if err := w.scratch.remove(); err != nil {
-		return directoryError(w.scratch.path, nil, err)
+	var errs []error
+	for _, s := range w.scratches() {
+		if err := s.remove(); err != nil {
+			errs = append(errs, directoryError(s.path, nil, err))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// scratches are the host's directories for temporary files.
+func (w *workspace) scratches() []*scratch {
+	if w.short == nil {
+		return []*scratch{w.scratch}
+	}
+	return []*scratch{w.scratch, w.short}
+}
+
+func (w *workspace) tmp() string {
+	if w.short != nil {
+		return w.short.tmp()
+	}
+	return w.scratch.tmp()
 }
 
 // makeUserDataDir returns the real, absolute path of a directory that belongs to
@@ -192,5 +217,7 @@ func (w *workspace) environment(extra []string) []string {
 		// Without a session bus its library would start one, a daemon that stays.
 		env = append(env, "DBUS_SESSION_BUS_ADDRESS=disabled:")
 	}
-	return append(append(env, "TMPDIR="+w.scratch.tmp()), extra...)
+	// Crash dumps would fill the disk in months; the log tells of the crash.
+	env = append(env, "TMPDIR="+w.tmp(), "BREAKPAD_DUMP_LOCATION="+w.tmp())
+	return append(env, extra...)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +20,7 @@ import (
 // directory or a goroutine.
 func TestMain(m *testing.M) {
 	if os.Getenv(helperVariable) != "" {
-		holdHosts()
-		return
+		os.Exit(help())
 	}
 	os.Exit(runAndCheck(m))
 }
@@ -36,8 +36,12 @@ func runAndCheck(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	before := openPipes()
 	code := m.Run()
-	for _, check := range []func(dir string) string{leftProcesses, leftDirectories, leftGoroutines} {
+	leftPipes := func(string) string {
+		return strings.Join(slices.DeleteFunc(openPipes(), func(p string) bool { return slices.Contains(before, p) }), "\n")
+	}
+	for _, check := range []func(dir string) string{leftProcesses, leftDirectories, leftGoroutines, leftPipes} {
 		if left := eventuallyNothing(func() string { return check(dir) }); left != "" {
 			fmt.Fprintln(os.Stderr, "left behind:", left)
 			code = 1
@@ -58,19 +62,16 @@ func eventuallyNothing(left func() string) string {
 	}
 }
 
-// leftProcesses are those whose environment has dir in it, as TMPDIR of every
-// process of a browser does.
+// leftProcesses are those that have dir in their command line, as the user data
+// directory of a browser and its children, or in their environment, as TMPDIR of
+// its crash handlers. A zombie has neither.
 func leftProcesses(dir string) string {
 	var left []string
-	paths, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, path := range paths {
-		environ, err := os.ReadFile(path)
-		process := filepath.Dir(path)
-		if err != nil || process == fmt.Sprintf("/proc/%d", os.Getpid()) || !bytes.Contains(environ, []byte(dir)) {
-			continue
-		}
+	paths, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range paths {
 		cmdline, _ := os.ReadFile(process + "/cmdline")
-		if len(cmdline) > 0 { // a zombie has none
+		environ, _ := os.ReadFile(process + "/environ")
+		if process != fmt.Sprintf("/proc/%d", os.Getpid()) && (bytes.Contains(cmdline, []byte(dir)) || bytes.Contains(environ, []byte(dir))) {
 			left = append(left, fmt.Sprintf("%s %.100s", process, strings.ReplaceAll(string(cmdline), "\x00", " ")))
 		}
 	}
@@ -80,6 +81,18 @@ func leftProcesses(dir string) string {
 func leftDirectories(dir string) string {
 	paths, _ := filepath.Glob(filepath.Join(dir, "bridge-*"))
 	return strings.Join(paths, "\n")
+}
+
+// openPipes are the pipes that this process has open.
+func openPipes() []string {
+	var pipes []string
+	descriptors, _ := os.ReadDir("/proc/self/fd")
+	for _, d := range descriptors {
+		if target, err := os.Readlink("/proc/self/fd/" + d.Name()); err == nil && strings.HasPrefix(target, "pipe:") {
+			pipes = append(pipes, d.Name()+" "+target)
+		}
+	}
+	return pipes
 }
 
 func leftGoroutines(string) string {
@@ -118,12 +131,17 @@ func startUnseen(t *testing.T, o Options) *host {
 		t.Fatal(err)
 	}
 	read, _ := p.Pipe()
+	if err := read.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := p.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-		if left := eventuallyNothing(func() string { return leftProcesses(p.space.scratch.path) }); left != "" {
-			t.Error("left behind:", left)
+		for _, dir := range []string{p.UserDataDir(), p.space.scratch.path} {
+			if left := leftProcesses(dir); left != "" {
+				t.Error("left behind:", left)
+			}
 		}
 	})
 	return &host{Process: p, t: t, messages: bufio.NewReader(read)}
@@ -162,8 +180,7 @@ func (h *host) receive() message {
 	h.t.Helper()
 	data, err := h.messages.ReadBytes(0)
 	if err != nil {
-		<-h.Done()
-		h.t.Fatalf("reading: %v; %v", err, h.Exit())
+		h.t.Fatalf("reading: %v; %q", err, h.Log())
 	}
 	var m message
 	if err := json.Unmarshal(data[:len(data)-1], &m); err != nil {

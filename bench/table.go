@@ -1,0 +1,164 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Results are the samples of a comparison.
+type Results struct {
+	// About says on what they were taken: machine, versions, load.
+	About   []string `json:"about"`
+	samples map[string]map[Kind][]Sample
+	missed  map[string]map[Kind]error
+}
+
+// Add notes a sample, or why there is none.
+func (r *Results) Add(workload string, kind Kind, s Sample, err error) {
+	if r.samples == nil {
+		r.samples, r.missed = map[string]map[Kind][]Sample{}, map[string]map[Kind]error{}
+	}
+	if r.samples[workload] == nil {
+		r.samples[workload], r.missed[workload] = map[Kind][]Sample{}, map[Kind]error{}
+	}
+	if err != nil {
+		r.missed[workload][kind] = err
+		return
+	}
+	r.samples[workload][kind] = append(r.samples[workload][kind], s)
+}
+
+// value is the median of a metric over the rounds.
+func (r *Results) value(workload string, kind Kind, m Metric) (v float64, ok bool) {
+	var values []float64
+	for _, s := range r.samples[workload][kind] {
+		values = append(values, m.of(s))
+	}
+	return median(values)
+}
+
+// Row is one line of the table: a metric of a workload.
+type Row struct {
+	Workload string `json:"workload"`
+	// Start says with whose switches chromedp's Chromium was started, where that
+	// matters.
+	Start  string  `json:"start,omitempty"`
+	Metric Metric  `json:"metric"`
+	Values []Value `json:"values"` // chromedp's, the bridge's, raw's
+	// Ratio is chromedp's value by the bridge's, 0 where one is missing.
+	Ratio float64  `json:"ratio,omitempty"`
+	Goals []string `json:"goals,omitempty"`
+	// Met is nil without a goal.
+	Met *bool `json:"met,omitempty"`
+}
+
+// Value is the median of a client's rounds.
+type Value struct {
+	Kind   Kind    `json:"kind"`
+	Median float64 `json:"median"`
+	Rounds int     `json:"rounds"`
+	// Missed says why there is no value.
+	Missed string `json:"missed,omitempty"`
+}
+
+// Rows are the lines of the table: those with a goal, or all.
+func (r *Results) Rows(all bool) []Row {
+	var rows []Row
+	for _, w := range Workloads() {
+		if r.samples[w.Name] == nil {
+			continue
+		}
+		for _, m := range Metrics() {
+			goals := slices.DeleteFunc(slices.Clone(w.Goals), func(g Goal) bool { return g.Metric != m })
+			if len(goals) == 0 && !all {
+				continue
+			}
+			if w.Starts {
+				rows = append(rows, r.row(w, m, ChromedpDefault, goals), r.row(w, m, Chromedp, nil))
+			} else {
+				rows = append(rows, r.row(w, m, Chromedp, goals))
+			}
+		}
+	}
+	return rows
+}
+
+func (r *Results) row(w Workload, m Metric, peer Kind, goals []Goal) Row {
+	row := Row{Workload: w.Name, Metric: m}
+	if w.Starts {
+		row.Start = "same switches"
+		if peer == ChromedpDefault {
+			row.Start = "chromedp's own switches"
+		}
+	}
+	complete := true
+	for _, kind := range []Kind{peer, Bridge, Raw} {
+		v := Value{Kind: kind, Rounds: len(r.samples[w.Name][kind])}
+		var ok bool
+		v.Median, ok = r.value(w.Name, kind, m)
+		if err := r.missed[w.Name][kind]; err != nil {
+			v.Missed = err.Error()
+		}
+		row.Values = append(row.Values, v)
+		complete = complete && (ok || kind == Raw)
+	}
+	theirs, ours := row.Values[0].Median, row.Values[1].Median
+	if complete && ours > 0 {
+		row.Ratio = theirs / ours
+	}
+	for _, g := range goals {
+		row.Goals = append(row.Goals, g.text())
+		met := complete && g.met(theirs, ours, func(workload string, m Metric) float64 {
+			v, _ := r.value(workload, Bridge, m)
+			return v
+		})
+		if row.Met != nil {
+			met = met && *row.Met
+		}
+		row.Met = &met
+	}
+	return row
+}
+
+// WriteTable writes rows as a Markdown table.
+func (r *Results) WriteTable(w io.Writer, rows []Row) error {
+	var b strings.Builder
+	for _, line := range r.About {
+		fmt.Fprintf(&b, "%s\n", line)
+	}
+	b.WriteString("\n| workload | measure, an operation | chromedp | bridge | raw floor | chromedp ÷ bridge | goal | met |\n|---|---|---:|---:|---:|---:|---|---|\n")
+	for _, row := range rows {
+		name := row.Workload
+		if row.Start != "" {
+			name += " (" + row.Start + ")"
+		}
+		fmt.Fprintf(&b, "| %s | %s |", name, row.Metric)
+		for _, v := range row.Values {
+			fmt.Fprintf(&b, " %s |", v.text(row.Metric))
+		}
+		ratio, met := "-", ""
+		if row.Ratio > 0 {
+			ratio = fmt.Sprintf("%.2f", row.Ratio)
+		}
+		if row.Met != nil {
+			met = map[bool]string{true: "yes", false: "NO"}[*row.Met]
+		}
+		fmt.Fprintf(&b, " %s | %s | %s |\n", ratio, strings.Join(row.Goals, ", "), met)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (v Value) text(m Metric) string {
+	switch {
+	case v.Rounds == 0 && v.Missed != "":
+		return "failed"
+	case v.Rounds == 0:
+		return "-"
+	case v.Missed != "":
+		return m.text(v.Median) + " (a round failed)"
+	}
+	return m.text(v.Median)
+}

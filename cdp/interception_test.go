@@ -1,0 +1,182 @@
+package cdp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// fakePage is a fake browser with one page in an interception.
+func fakePage(t *testing.T) (*fakeBrowser, *Interception, *Tree) {
+	life, end := context.WithCancel(context.Background())
+	t.Cleanup(end)
+	i := NewInterception(life)
+	f, tree := fakeTree(t, TreeOptions{
+		Adopt: func(t *Target) ([]Command, bool) { return i.Join(t), true },
+		Gone:  func(t *Target) { i.Leave(t) },
+	})
+	f.attach("", sid("S"), `{"targetId":"P","type":"page"}`)
+	f.expectAll(sid("S"), "Page.enable", "Page.getFrameTree", "Target.setAutoAttach", "Runtime.runIfWaitingForDebugger")
+	return f, i, tree
+}
+
+func patternsOf(t *testing.T, cmd fakeCommand) string {
+	var p struct {
+		Patterns           []Pattern `json:"patterns"`
+		HandleAuthRequests bool      `json:"handleAuthRequests"`
+	}
+	if err := json.Unmarshal(cmd.Params, &p); err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, pattern := range p.Patterns {
+		all = append(all, pattern.URLPattern)
+	}
+	return fmt.Sprint(strings.Join(all, " "), " auth ", p.HandleAuthRequests)
+}
+
+func TestInterceptionIsOnOnlyWhileSomebodyAsksForIt(t *testing.T) {
+	f, i, tree := fakePage(t)
+	removeB := i.Add(&Route{Order: 2, Patterns: []Pattern{{URLPattern: "b*"}}})
+	if got := patternsOf(t, f.expect("Fetch.enable")); got != "b* auth false" {
+		t.Error(got)
+	}
+	removeA := i.Add(&Route{Order: 1, Patterns: []Pattern{{URLPattern: "a*"}}, Auth: func(context.Context, *PausedRequest) *AuthResponse { return nil }})
+	if got := patternsOf(t, f.expect("Fetch.enable")); got != "a* b* auth true" {
+		t.Error(got)
+	}
+
+	// A new target has it in its set-up, before its resume; a dedicated worker has no such domain.
+	f.attach("", sid("S2"), `{"targetId":"P2","type":"page"}`)
+	armed := f.expectAll(sid("S2"), "Page.enable", "Page.getFrameTree", "Target.setAutoAttach", "Fetch.enable", "Runtime.runIfWaitingForDebugger")
+	if got := patternsOf(t, armed[3]); got != "a* b* auth true" {
+		t.Error(got)
+	}
+	f.attach(sid("S2"), sid("W"), `{"targetId":"W","type":"worker"}`)
+	f.expectAll(sid("W"), "Target.setAutoAttach", "Runtime.runIfWaitingForDebugger")
+	f.detach("", sid("S2"))
+	f.sync(tree.Conn())
+
+	removeA()
+	if got := patternsOf(t, f.expect("Fetch.enable")); got != "b* auth false" {
+		t.Error(got)
+	}
+	removeB()
+	removeB() // again, harmlessly
+	f.expectAll(sid("S"), "Fetch.disable")
+	if len(i.targets) != 1 {
+		t.Errorf("%d targets are left", len(i.targets))
+	}
+}
+
+func TestAPausedRequestGoesToTheRoutesInTheirOrder(t *testing.T) {
+	f, i, _ := fakePage(t)
+	asked := make(chan string, 10)
+	add := func(name string, order int, handled bool) {
+		i.Add(&Route{Order: order, Handle: func(ctx context.Context, p *PausedRequest) bool {
+			asked <- name + " " + p.Request.URL
+			if handled && strings.HasSuffix(p.Request.URL, name) {
+				p.Fail(ctx, "BlockedByClient")
+				return true
+			}
+			return false
+		}})
+		f.expect("Fetch.enable")
+	}
+	add("third", 3, false)
+	add("first", 1, true)
+	add("second", 1, true) // added later, asked later
+	paused := func(id, url string) {
+		f.event(sid("S"), "Fetch.requestPaused", fmt.Sprintf(`{"requestId":%q,"request":{"url":%q,"method":"GET","headers":{}}}`, id, url))
+	}
+	paused("r1", "http://x/second")
+	if cmd := f.expect("Fetch.failRequest"); !strings.Contains(string(cmd.Params), `"r1"`) {
+		t.Errorf("got %s", cmd.Params)
+	} else {
+		f.reply(cmd, "{}")
+	}
+	paused("r2", "http://x/none")
+	if cmd := f.expect("Fetch.continueRequest"); !strings.Contains(string(cmd.Params), `"r2"`) {
+		t.Errorf("got %s", cmd.Params)
+	}
+	for _, want := range []string{"first http://x/second", "second http://x/second", "first http://x/none", "second http://x/none", "third http://x/none"} {
+		if got := await(t, "a question", asked); got != want {
+			t.Errorf("asked %s, want %s", got, want)
+		}
+	}
+	// One that cannot be understood does not stand still for ever.
+	f.event(sid("S"), "Fetch.requestPaused", `{"requestId":"r3","request":{"url":7}}`)
+	if cmd := f.expect("Fetch.continueRequest"); !strings.Contains(string(cmd.Params), `"r3"`) {
+		t.Errorf("got %s", cmd.Params)
+	}
+}
+
+func TestAHandlersContextEndsWithItsTarget(t *testing.T) {
+	f, i, _ := fakePage(t)
+	started, ended := make(chan struct{}), make(chan struct{})
+	i.Add(&Route{Handle: func(ctx context.Context, _ *PausedRequest) bool {
+		close(started)
+		<-ctx.Done()
+		close(ended)
+		return true
+	}})
+	f.expect("Fetch.enable")
+	f.event(sid("S"), "Fetch.requestPaused", `{"requestId":"r1","request":{"url":"http://x/"}}`)
+	await(t, "the handler", started)
+	f.detach("", sid("S"))
+	await(t, "its end", ended)
+}
+
+func TestARealPagesRequestsAreIntercepted(t *testing.T) {
+	i := NewInterception(t.Context())
+	tree := chromiumTree(t, TreeOptions{
+		Adopt: func(t *Target) ([]Command, bool) { return i.Join(t), true },
+		Gone:  func(t *Target) { i.Leave(t) },
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch _, password, _ := r.BasicAuth(); {
+		case r.URL.Path == "/secret" && password != "sesame":
+			w.Header().Set("WWW-Authenticate", `Basic realm="cave"`)
+			w.WriteHeader(401)
+		default:
+			io.WriteString(w, "real "+r.URL.Path)
+		}
+	}))
+	defer server.Close()
+	page := newPage(t, tree, server.URL+"/page")
+	get := "fetch('/%s').then(r => r.text()).catch(e => 'failed')"
+	remove := i.Add(&Route{
+		Patterns: []Pattern{{}},
+		Handle: func(ctx context.Context, p *PausedRequest) bool {
+			switch {
+			case strings.HasSuffix(p.Request.URL, "/made"):
+				p.Fulfill(ctx, Response{Code: 200, Body: []byte("made up")})
+			case strings.HasSuffix(p.Request.URL, "/blocked"):
+				p.Fail(ctx, "BlockedByClient")
+			default:
+				return false
+			}
+			return true
+		},
+		Auth: func(_ context.Context, p *PausedRequest) *AuthResponse {
+			if p.AuthChallenge.Realm != "cave" {
+				return nil
+			}
+			return &AuthResponse{Response: "ProvideCredentials", Username: "ali", Password: "sesame"}
+		},
+	})
+	for path, want := range map[string]string{"made": "made up", "blocked": "failed", "other": "real /other", "secret": "real /secret"} {
+		if got := mustEvaluate(t, page.Session, fmt.Sprintf(get, path)); got != `"`+want+`"` {
+			t.Errorf("/%s is %s, want %s", path, got, want)
+		}
+	}
+	remove()
+	if got := mustEvaluate(t, page.Session, fmt.Sprintf(get, "made")); got != `"real /made"` {
+		t.Errorf("after the end /made is %s", got)
+	}
+}
