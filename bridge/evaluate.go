@@ -146,14 +146,11 @@ func number[T any](text string) (T, error) {
 }
 
 type exceptionDetails struct {
-	Text         string `json:"text"`
-	LineNumber   int    `json:"lineNumber"`
-	ColumnNumber int    `json:"columnNumber"`
-	URL          string `json:"url"`
-	Exception    *struct {
-		Description string       `json:"description"`
-		Value       jsonv2.Value `json:"value"`
-	} `json:"exception"`
+	Text         string        `json:"text"`
+	LineNumber   int           `json:"lineNumber"`
+	ColumnNumber int           `json:"columnNumber"`
+	URL          string        `json:"url"`
+	Exception    *remoteObject `json:"exception"`
 }
 
 func (d *exceptionDetails) err() *JavaScriptError {
@@ -162,8 +159,8 @@ func (d *exceptionDetails) err() *JavaScriptError {
 	case d.Exception == nil:
 	case d.Exception.Description != "":
 		e.Message = d.Exception.Description
-	case len(d.Exception.Value) > 0:
-		e.Message = d.Text + " " + string(d.Exception.Value)
+	default:
+		e.Message = d.Text + " " + d.Exception.text()
 	}
 	return e
 }

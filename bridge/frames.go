@@ -26,7 +26,8 @@ type Frame struct {
 	// URL is the address of its document.
 	URL string
 	// Origin is its security origin, such as "https://example.test", or
-	// "null".
+	// "null". Chromium does not tell of the attribute sandbox, which makes an
+	// origin "null": the expression self.origin does.
 	Origin string
 
 	page *WebContents
@@ -36,7 +37,14 @@ type Frame struct {
 // before children. The first is the main frame.
 func (w *WebContents) Frames() []*Frame {
 	var out []*Frame
+	origins := map[string]string{}
 	for _, f := range w.target.Frames() {
+		if f.URL == "" || f.URL == "about:blank" || f.URL == "about:srcdoc" {
+			if inherited, ok := origins[f.ParentID]; ok {
+				f.Origin = inherited
+			}
+		}
+		origins[f.ID] = f.Origin
 		out = append(out, &Frame{ID: f.ID, ParentID: f.ParentID, Name: f.Name, URL: f.URL, Origin: f.Origin, page: w})
 	}
 	return out
@@ -104,7 +112,7 @@ func (c *contexts) of(ctx context.Context, page *WebContents, f cdp.Frame) (int,
 		case <-f.Target.Renderer().Done():
 			return 0, cdp.ErrCrashed
 		case <-f.Target.Session.Done():
-			return 0, f.Target.Session.Err()
+			return 0, ErrFrameGone
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
 		}

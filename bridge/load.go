@@ -316,7 +316,28 @@ func (n *navigation) commit(ctx context.Context, p pageProgress) (done bool, err
 			n.failed = &LoadError{URL: url}
 		}
 	}
-	return n.done() || p.Type == "BackForwardCacheRestore", nil
+	if p.Type == "BackForwardCacheRestore" {
+		return true, n.page.restored(ctx)
+	}
+	return n.done(), nil
+}
+
+// restored waits until the frames of a document out of the back-forward cache
+// are known again.
+func (w *WebContents) restored(ctx context.Context) error {
+	// The answer comes after that to the same question of the target tree.
+	if err := w.renderer(ctx, "Page.getFrameTree", nil, nil); err != nil {
+		return err
+	}
+	for _, f := range w.target.Frames() {
+		select {
+		case <-f.Target.Ready():
+		case <-f.Target.Session.Done():
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // stopped takes in that nothing is being loaded any more. It is the end of a

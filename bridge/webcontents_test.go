@@ -182,7 +182,10 @@ func TestClose_EndsThePageAndWhatWaitsOnIt(t *testing.T) {
 		},
 		"click": func(ctx context.Context, w *WebContents) error { return w.Click(ctx, "#missing") },
 		"reload": func(ctx context.Context, w *WebContents) error {
-			defer server.Hold("/form")()
+			if err := w.LoadURL(ctx, server.URL("a.test", "/page/again"), LoadOptions{}); err != nil {
+				return err
+			}
+			defer server.Hold("/page/again")()
 			return w.Reload(ctx, LoadOptions{})
 		},
 		"html": func(ctx context.Context, w *WebContents) error {
@@ -216,14 +219,16 @@ func TestClose_EndsThePageAndWhatWaitsOnIt(t *testing.T) {
 
 // begun waits until the browser has a call of TestClose in hand.
 func begun(t *testing.T, page *WebContents, name string, server *fixture.Server) {
-	path := map[string]string{"load": "/held", "html": "/held"}[name]
-	if path != "" {
+	t.Helper()
+	requests := map[string][]string{"load": {"/held"}, "html": {"/held"}, "reload": {"/page/again", "/page/again"}}[name]
+	for _, path := range requests {
 		if _, err := server.WaitRequest(testContext(t), path); err != nil {
 			t.Fatal(err)
 		}
-		return
 	}
-	stillOpen(t, page)
+	if requests == nil {
+		stillOpen(t, page)
+	}
 }
 
 func TestClose_DoesNotAskThePage(t *testing.T) {

@@ -198,7 +198,24 @@ func (f *frames) update(id string, change func(*Frame)) {
 func (f *frames) remove(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	gone := map[string]bool{id: true}
+	f.forget(map[string]bool{id: true})
+}
+
+// removeBelow forgets all below a frame.
+func (f *frames) removeBelow(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	gone := map[string]bool{}
+	for _, other := range f.ids {
+		if f.byID[other].ParentID == id {
+			gone[other] = true
+		}
+	}
+	f.forget(gone)
+}
+
+// forget forgets frames and all below them.
+func (f *frames) forget(gone map[string]bool) {
 	for _, other := range f.ids { // parents come before their children
 		if gone[f.byID[other].ParentID] {
 			gone[other] = true

@@ -246,11 +246,7 @@ func (t *Target) joinFrames() {
 func (tr *Tree) setUp(t *Target, setup []Command) {
 	var commands []Command
 	if t.HasFrames() {
-		commands = append(commands, Command{Method: "Page.enable"}, Command{Method: "Page.getFrameTree", Done: func(result jsonv2.Value, err error) {
-			if err == nil {
-				tr.frameTree(t, result)
-			}
-		}})
+		commands = append(commands, Command{Method: "Page.enable"}, tr.getFrameTree(t))
 	}
 	if t.HasFrames() || t.info.Type == TargetWorker {
 		commands = append(commands, Command{Method: "Target.setAutoAttach", Params: autoAttach{true, true, true, childFilter()}})
@@ -332,9 +328,17 @@ func (tr *Tree) tapFrames() {
 	tapFrame("Page.frameNavigated", func(t *Target, params []byte) {
 		var ev struct {
 			Frame wireFrame `json:"frame"`
+			Type  string    `json:"type"`
 		}
-		if tr.decode(params, &ev) {
-			t.navigated(ev.Frame)
+		if !tr.decode(params, &ev) {
+			return
+		}
+		// The frames of the document before are not always told to be gone: not
+		// by a process that the frame has left, nor by one that has crashed.
+		t.frames.removeBelow(ev.Frame.ID)
+		t.navigated(ev.Frame)
+		if ev.Type == "BackForwardCacheRestore" { // it has its frames already
+			tr.conn.Send(tr.getFrameTree(t))
 		}
 	})
 	tapFrame("Page.navigatedWithinDocument", func(t *Target, params []byte) {
@@ -380,6 +384,15 @@ func (t *Target) navigated(w wireFrame) {
 			f.Origin = "null"
 		}
 	})
+}
+
+// getFrameTree asks for the frames that a target has already.
+func (tr *Tree) getFrameTree(t *Target) Command {
+	return Command{Session: t.Session, Method: "Page.getFrameTree", Done: func(result jsonv2.Value, err error) {
+		if err == nil {
+			tr.frameTree(t, result)
+		}
+	}}
 }
 
 func (tr *Tree) frameTree(t *Target, result jsonv2.Value) {
