@@ -28,9 +28,13 @@ var consoleQueue = cdp.QueueOptions{Limit: 10_000, Bytes: 16 << 20, Overflow: cd
 
 // Console returns an iterator over what the page writes to the console from now
 // on. When the reader is slow, the oldest messages that wait are dropped: beyond
-// 10,000 of them, or 16 MiB. It ends with ctx and with the page. Frames in
-// processes of their own are not listened to.
+// 10,000 of them, or 16 MiB. It ends with ctx and with the page, goes on after a
+// crash and a reload, and is at its end at once on a page that has crashed.
+// Frames in processes of their own are not listened to.
 func (w *WebContents) Console(ctx context.Context) iter.Seq[ConsoleMessage] {
+	if w.IsCrashed() {
+		return func(func(ConsoleMessage) bool) {}
+	}
 	w.contexts.watch(w, w.target)
 	// What Chromium remembers of the console comes before the answer to
 	// Runtime.enable, and what is written from now on after it.

@@ -66,6 +66,9 @@ func (f *Frame) world(ctx context.Context) (world, error) {
 	if f.ID == now.Target.ID() {
 		return in, nil
 	}
+	if now.Target.Renderer().Err() != nil {
+		return world{}, fmt.Errorf("frame %s: %w", f.ID, ErrRendererGone)
+	}
 	// It shares a session with frames above it.
 	var err error
 	if in.context, err = f.page.contexts.of(ctx, f.page, now); err != nil {
@@ -134,7 +137,14 @@ func (c *contexts) watch(page *WebContents, t *cdp.Target) {
 	}
 	c.watching[s] = true
 	events := s.Events(page.life, cdp.QueueOptions{}, "Runtime.executionContextCreated", "Runtime.executionContextDestroyed", "Runtime.executionContextsCleared", "Page.frameDetached")
-	s.Conn().Send(cdp.Command{Session: s, Method: "Runtime.enable"})
+	s.Conn().Send(cdp.Command{Session: s, Method: "Runtime.enable", Done: func(_ jsonv2.Value, err error) {
+		if err == nil {
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.watching, s) // it crashed before: the next question begins again
+	}})
 	go c.follow(s, events)
 }
 

@@ -154,17 +154,19 @@ func actionable(ctx context.Context, e Evaluator, selector string, forClick bool
 	if err != nil {
 		return world{}, rect{}, err
 	}
+	obstacle := "nothing is known of it yet"
 	for {
-		in, box, obstacle, err := look(ctx, e, expression)
+		in, box, now, err := look(ctx, e, expression)
 		switch {
-		case ctx.Err() != nil && obstacle == "":
-			return world{}, rect{}, context.Cause(ctx)
+		case ctx.Err() != nil:
 		case errors.Is(err, ErrNavigated):
 			obstacle = "the document was replaced"
 		case err != nil:
 			return world{}, rect{}, err
-		case obstacle == "":
+		case now == "":
 			return in, box, nil
+		default:
+			obstacle = now
 		}
 		select {
 		case <-time.After(lookAgain):
