@@ -32,7 +32,7 @@ func (s *Session) Attach(ctx context.Context) (*RawConn, error) {
 		BrowserContextID: at.contextID,
 		DefaultContext:   at.isDefault(),
 		CreateContext:    func(id string) { h.addContext(id, s) },
-		DisposeContext:   h.removeContext,
+		DisposeContext:   func(id string) { h.dropContext(id, s) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("attaching to the session: %w", s.explain(err))
@@ -41,6 +41,17 @@ func (s *Session) Attach(ctx context.Context) (*RawConn, error) {
 	r := &RawConn{client: client, done: sync.OnceFunc(func() { h.countClient(-1) })}
 	r.stop = context.AfterFunc(s.life, func() { r.Close() })
 	return r, nil
+}
+
+// dropContext takes a client's context from its session, and what is in it.
+// Nobody would tell the session later: the context is no longer its own.
+func (h *host) dropContext(id string, s *Session) {
+	h.removeContext(id)
+	for _, t := range h.tree.Targets() {
+		if t.BrowserContextID() == id {
+			s.targetGone(t)
+		}
+	}
 }
 
 func (h *host) countClient(n int) {

@@ -58,18 +58,42 @@ func (w *WebContents) screenshot(ctx context.Context, o ScreenshotOptions) ([]by
 		return nil, err
 	}
 	params.Clip, params.CaptureBeyondViewport = clip, clip != nil
-	if o.Transparent {
-		restore, err := w.clearBackground(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer restore()
-	}
 	var r struct {
 		Data []byte `json:"data"`
 	}
-	err = w.renderer(ctx, w.CDP(), "Page.captureScreenshot", params, &r)
+	err = w.inFront(ctx, func() error {
+		if o.Transparent {
+			restore, err := w.clearBackground(ctx)
+			if err != nil {
+				return err
+			}
+			defer restore()
+		}
+		return w.renderer(ctx, "Page.captureScreenshot", params, &r)
+	})
 	return r.Data, err
+}
+
+// inFront calls f while the page is in front of its window, as one of the
+// session's pages at a time. Chromium's answer to Page.captureScreenshot often
+// never comes for a tab behind another one, although the page draws its frames:
+// two pages of one session that take turns show it within a few pictures.
+func (w *WebContents) inFront(ctx context.Context, f func() error) error {
+	select {
+	case w.session.front <- struct{}{}:
+		defer func() { <-w.session.front }()
+	case <-w.life.Done():
+		return w.Err()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if w.IsCrashed() {
+		return ErrRendererGone
+	}
+	if err := w.call(ctx, "Page.bringToFront", nil, nil); err != nil {
+		return err
+	}
+	return f()
 }
 
 // clip is the part of the document to show, nil for the viewport.
@@ -80,8 +104,8 @@ func (w *WebContents) clip(ctx context.Context, o ScreenshotOptions) (*viewport,
 	var element rect
 	if o.Selector != "" {
 		var err error
-		if element, err = w.actionable(ctx, o.Selector); err != nil {
-			return nil, err
+		if _, element, err = actionable(ctx, w, o.Selector, false); err != nil {
+			return nil, fmt.Errorf("%s: %w", o.Selector, err)
 		}
 	}
 	var metrics struct {
@@ -91,7 +115,7 @@ func (w *WebContents) clip(ctx context.Context, o ScreenshotOptions) (*viewport,
 			PageY float64 `json:"pageY"`
 		} `json:"cssVisualViewport"`
 	}
-	if err := w.renderer(ctx, w.CDP(), "Page.getLayoutMetrics", nil, &metrics); err != nil {
+	if err := w.renderer(ctx, "Page.getLayoutMetrics", nil, &metrics); err != nil {
 		return nil, err
 	}
 	if o.FullPage {
@@ -105,7 +129,7 @@ func (w *WebContents) clip(ctx context.Context, o ScreenshotOptions) (*viewport,
 // own, until restore.
 func (w *WebContents) clearBackground(ctx context.Context) (restore func(), err error) {
 	const method = "Emulation.setDefaultBackgroundColorOverride"
-	err = w.renderer(ctx, w.CDP(), method, map[string]any{"color": map[string]int{"r": 0, "g": 0, "b": 0, "a": 0}}, nil)
+	err = w.renderer(ctx, method, map[string]any{"color": map[string]int{"r": 0, "g": 0, "b": 0, "a": 0}}, nil)
 	return func() {
 		w.CDP().Conn().Send(cdp.Command{Session: w.CDP(), Method: method})
 	}, err
@@ -148,7 +172,7 @@ func (w *WebContents) WritePDF(ctx context.Context, to io.Writer, o PDFOptions) 
 		PDFOptions
 		TransferMode string `json:"transferMode"`
 	}{o, "ReturnAsStream"}
-	if err := w.renderer(ctx, w.CDP(), "Page.printToPDF", params, &r); err != nil {
+	if err := w.renderer(ctx, "Page.printToPDF", params, &r); err != nil {
 		return fmt.Errorf("printing to PDF: %w", err)
 	}
 	if err := w.readStream(ctx, r.Stream, to); err != nil {

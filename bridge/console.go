@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"strings"
-	"sync"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -24,59 +23,43 @@ type ConsoleMessage struct {
 	Line, Column int
 }
 
-// console listens to a page's console while somebody else listens to it.
-type console struct {
-	messages listeners[ConsoleMessage]
-
-	mu    sync.Mutex
-	users int
-	stop  context.CancelFunc
-}
+// consoleQueue is what waits for a reader of a console.
+var consoleQueue = cdp.QueueOptions{Limit: 10_000, Bytes: 16 << 20, Overflow: cdp.DropOldest}
 
 // Console returns an iterator over what the page writes to the console from now
-// on. When the reader is slow, the oldest messages that wait are dropped. It
-// ends with ctx and with the page. Frames in processes of their own are not
-// listened to.
+// on. When the reader is slow, the oldest messages that wait are dropped: beyond
+// 10,000 of them, or 16 MiB. It ends with ctx and with the page, goes on after a
+// crash and a reload, and is at its end at once on a page that has crashed.
+// Frames in processes of their own are not listened to.
 func (w *WebContents) Console(ctx context.Context) iter.Seq[ConsoleMessage] {
-	messages := w.console.messages.listen(ctx, w.console.leave)
-	w.console.join(w)
-	return messages
-}
-
-func (c *console) join(w *WebContents) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.users++; c.users > 1 {
-		return
+	if w.IsCrashed() {
+		return func(func(ConsoleMessage) bool) {}
 	}
-	ctx, stop := context.WithCancel(w.life)
-	c.stop = stop
-	s := w.target.Session
-	w.contexts.watch(w, s)
+	w.contexts.watch(w, w.target)
 	// What Chromium remembers of the console comes before the answer to
 	// Runtime.enable, and what is written from now on after it.
+	began := make(chan iter.Seq2[cdp.Event, error], 1)
+	s := w.CDP()
 	s.Conn().Send(cdp.Command{Session: s, Method: "Runtime.enable", Done: func(jsonv2.Value, error) {
-		events := s.Events(ctx, cdp.QueueOptions{Limit: listenerLimit, Overflow: cdp.DropOldest}, "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
-		go c.forward(events)
+		began <- s.Events(ctx, consoleQueue, "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
 	}})
+	return func(yield func(ConsoleMessage) bool) {
+		select {
+		case events := <-began:
+			forward(events, yield)
+		case <-ctx.Done():
+		}
+	}
 }
 
-func (c *console) forward(events iter.Seq2[cdp.Event, error]) {
+func forward(events iter.Seq2[cdp.Event, error], yield func(ConsoleMessage) bool) {
 	for e, err := range events {
 		if err != nil {
 			return
 		}
-		if m, ok := consoleMessage(e); ok {
-			c.messages.tell(m)
+		if m, ok := consoleMessage(e); ok && !yield(m) {
+			return
 		}
-	}
-}
-
-func (c *console) leave() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.users--; c.users == 0 {
-		c.stop()
 	}
 }
 
@@ -97,7 +80,7 @@ func consoleMessage(e cdp.Event) (ConsoleMessage, bool) {
 		return ConsoleMessage{}, false
 	}
 	if e.Method == "Runtime.exceptionThrown" {
-		thrown := ev.ExceptionDetails.err().(*JavaScriptError)
+		thrown := ev.ExceptionDetails.err()
 		return ConsoleMessage{Level: "exception", Text: thrown.Message, URL: thrown.URL, Line: thrown.Line, Column: thrown.Column}, true
 	}
 	texts := make([]string, len(ev.Args))

@@ -183,8 +183,8 @@ func TestCookies_SES0207_RemoveTakesEveryCookieThatTheURLSees(t *testing.T) {
 func TestCookies_RemoveTakesCookiesThatOnlyPagesCanWrite(t *testing.T) {
 	eachKind(t, func(t *testing.T, s *Session) {
 		page := testPage(t, s, shared.server.TLSURL("good.test", "/page/writer"))
-		run[string](t, page, `document.cookie = 'n=1; Path=/ü/../x'`)
-		run[string](t, page, `document.cookie = '__Host-p=1; Secure; Path=/; Partitioned'`)
+		evaluated[string](t, page, `document.cookie = 'n=1; Path=/ü/../x'`)
+		evaluated[string](t, page, `document.cookie = '__Host-p=1; Secure; Path=/; Partitioned'`)
 		if got := names(t, s, CookieFilter{}); got != "n __Host-p" {
 			t.Fatalf("the page wrote %q", got)
 		}
@@ -211,7 +211,7 @@ func TestCookies_FiltersByAttributes(t *testing.T) {
 	eachKind(t, func(t *testing.T, s *Session) {
 		page := testPage(t, s, shared.server.TLSURL("good.test", "/page/here"))
 		for _, line := range []string{"plain=1", "secure=1&Secure", "lasting=1&Max-Age=60", "http=1&HttpOnly", "path=1&Path=/p"} {
-			run[any](t, page, `line => fetch('/set-cookie?' + line).then(() => null)`, line)
+			evaluated[any](t, page, `line => fetch('/set-cookie?' + line).then(() => null)`, line)
 		}
 		for name, test := range map[string]struct {
 			filter CookieFilter
@@ -291,7 +291,7 @@ func TestCookies_CX61_URLFilterIsWhatWouldBeSent(t *testing.T) {
 			if err := page.LoadURL(testContext(t), url, LoadOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			sent := strings.ReplaceAll(strings.ReplaceAll(run[string](t, page, "document.body.innerText"), "=v", ""), ";", "")
+			sent := strings.ReplaceAll(strings.ReplaceAll(evaluated[string](t, page, "document.body.innerText"), "=v", ""), ";", "")
 			if sent == "" {
 				t.Errorf("%s: nothing was sent", url)
 			}
@@ -381,7 +381,7 @@ func TestCookies_SessionsKeepOppositeCookies(t *testing.T) {
 	}
 	for i, kind := range sessionKinds {
 		page := testPage(t, sessions[i], shared.server.URL("opposite.test", "/cookies"))
-		wantEqual(t, "sent by "+kind, run[string](t, page, "document.body.innerText"), "of="+kind)
+		wantEqual(t, "sent by "+kind, evaluated[string](t, page, "document.body.innerText"), "of="+kind)
 	}
 	if err := sessions[2].Cookies().Remove(testContext(t), "http://opposite.test", "of"); err != nil {
 		t.Fatal(err)
@@ -411,7 +411,7 @@ func TestCookies_SES0327_FlushedCookieSurvivesAKilledBrowser(t *testing.T) {
 	changes := listen(t, s)
 	kill(t, s)
 	wantEqual(t, "cookies of the new process", names(t, s, CookieFilter{}), "kept0 kept1 kept2")
-	wantEqual(t, "what listeners learned", told(next(t, changes, 1)), []string{"?-expired-overwrite late=v"})
+	wantEqual(t, "what listeners learned", told(nextChanges(t, changes, 1)), []string{"?-expired-overwrite late=v"})
 }
 
 func TestCookies_SES0337_PersistentCookiesSurviveARestartOthersNot(t *testing.T) {
@@ -451,8 +451,8 @@ func TestCookies_SES0337_PersistentCookiesSurviveARestartOthersNot(t *testing.T)
 	}
 }
 
-// next returns the next n changes.
-func next(t *testing.T, changes <-chan CookieChange, n int) []CookieChange {
+// nextChanges returns the next n changes.
+func nextChanges(t *testing.T, changes <-chan CookieChange, n int) []CookieChange {
 	t.Helper()
 	var got []CookieChange
 	for len(got) < n {
@@ -505,13 +505,13 @@ func told(changes []CookieChange) []string {
 // that is set and removed last shows that there are no others.
 func wantChanges(t *testing.T, s *Session, changes <-chan CookieChange, want ...string) {
 	t.Helper()
-	got := told(next(t, changes, len(want)))
+	got := told(nextChanges(t, changes, len(want)))
 	wantEqual(t, "changes", got, want)
 	setCookie(t, s, CookieDetails{URL: "https://end.test", Name: "end", Value: "1"})
 	if err := s.Cookies().Remove(testContext(t), "https://end.test", "end"); err != nil {
 		t.Fatal(err)
 	}
-	wantEqual(t, "changes at the end", told(next(t, changes, 2)), []string{"inserted end=1", "-explicit end=1"})
+	wantEqual(t, "changes at the end", told(nextChanges(t, changes, 2)), []string{"inserted end=1", "-explicit end=1"})
 }
 
 func TestCookies_SES0236_ChangedInsertedThenExplicit(t *testing.T) {
@@ -560,19 +560,19 @@ func TestCookies_CX62_ChangedTellsOfEveryWriter(t *testing.T) {
 		changes := listen(t, s)
 		expect := func(want ...string) {
 			t.Helper()
-			wantEqual(t, "changes", told(next(t, changes, len(want))), want)
+			wantEqual(t, "changes", told(nextChanges(t, changes, len(want))), want)
 		}
-		run[string](t, page, `document.cookie = 'doc=1; Path=/'`)
+		evaluated[string](t, page, `document.cookie = 'doc=1; Path=/'`)
 		expect("?inserted doc=1")
-		run[string](t, page, `document.cookie = 'doc=2; Path=/'`)
+		evaluated[string](t, page, `document.cookie = 'doc=2; Path=/'`)
 		expect("?-overwrite doc=1", "?inserted doc=2")
-		run[any](t, page, `fetch('/set-cookie?head=1&HttpOnly').then(() => null)`)
+		evaluated[any](t, page, `fetch('/set-cookie?head=1&HttpOnly').then(() => null)`)
 		expect("?inserted head=1")
-		run[string](t, page, `document.cookie = 'doc=; Path=/; Max-Age=0'`)
+		evaluated[string](t, page, `document.cookie = 'doc=; Path=/; Max-Age=0'`)
 		expect("?-expired-overwrite doc=2")
-		run[any](t, page, `cookieStore.set('store', '1').then(() => null)`)
+		evaluated[any](t, page, `cookieStore.set('store', '1').then(() => null)`)
 		expect("?inserted store=1")
-		run[string](t, page, `document.cookie = 'short=1; Path=/; Max-Age=3'`)
+		evaluated[string](t, page, `document.cookie = 'short=1; Path=/; Max-Age=3'`)
 		expect("?inserted short=1", "?-expired short=1")
 		setCookie(t, s, CookieDetails{URL: "https://good.test", Name: "set", Value: "1"})
 		expect("inserted set=1")
@@ -599,7 +599,7 @@ func TestCookies_ChangesOfManyWritersTellOneStory(t *testing.T) {
 			})
 		}
 		writers.Go(func() {
-			run[any](t, page, `(async () => {
+			evaluated[any](t, page, `(async () => {
 				for (let i = 0; i < 60; i++) {
 					document.cookie = 'n' + i % 7 + '=page' + i + (i % 4 ? '; Path=/' : '; Path=/; Max-Age=0');
 					await new Promise(done => setTimeout(done, 5));
@@ -612,7 +612,7 @@ func TestCookies_ChangesOfManyWritersTellOneStory(t *testing.T) {
 		}()
 		jar := map[string]string{}
 		for jar["end"] == "" {
-			change := next(t, changes, 1)[0]
+			change := nextChanges(t, changes, 1)[0]
 			name, value := change.Cookie.Name, change.Cookie.Value
 			had, has := jar[name]
 			switch {
@@ -636,11 +636,11 @@ func TestCookies_ChangedTellsOfEviction(t *testing.T) {
 	s := testSession(t, "memory")
 	page := testPage(t, s, shared.server.TLSURL("good.test", "/page/writer"))
 	changes := listen(t, s)
-	run[any](t, page, `for (let i = 0; i < 180; i++) document.cookie = 'k' + i + '=1'`)
-	next(t, changes, 180)
-	run[any](t, page, `document.cookie = 'last=1'`)
+	evaluated[any](t, page, `for (let i = 0; i < 180; i++) document.cookie = 'k' + i + '=1'`)
+	nextChanges(t, changes, 180)
+	evaluated[any](t, page, `document.cookie = 'last=1'`)
 	causes := map[string]int{}
-	for _, change := range next(t, changes, 32) {
+	for _, change := range nextChanges(t, changes, 32) {
 		causes[change.Cause]++
 	}
 	wantEqual(t, "causes", causes, map[string]int{"evicted": 31, "inserted": 1})

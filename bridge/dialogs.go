@@ -13,7 +13,8 @@ import (
 type Dialog struct {
 	// Type is "alert", "confirm", "prompt" or "beforeunload".
 	Type string `json:"type"`
-	// Message is the page's text.
+	// Message is the page's text; Chromium shows one of its own for
+	// beforeunload.
 	Message string `json:"message"`
 	// DefaultPrompt is what a prompt suggests.
 	DefaultPrompt string `json:"defaultPrompt"`
@@ -31,26 +32,40 @@ type DialogAnswer struct {
 
 // SetDialogHandler sets the handler that answers the page's dialogs; nil removes
 // it. Without one, and when it panics, a confirm or prompt is cancelled and a
-// beforeunload lets the page be left. ctx ends with the page; the page waits for
-// the answer as long as it takes.
+// beforeunload lets the page be left. The page waits for the answer as long as
+// it takes. ctx ends when the dialog needs no answer any more: the page is
+// closed, or goes elsewhere.
 func (w *WebContents) SetDialogHandler(handler func(ctx context.Context, d Dialog) DialogAnswer) {
 	w.dialogHandler.set(handler)
 }
 
-// answerDialogs answers one dialog after the other: a page shows one at a time.
+// answerDialogs has each dialog answered. A page shows one at a time.
 func (w *WebContents) answerDialogs(dialogs iter.Seq2[cdp.Event, error]) {
+	over := func() {} // ends the context of the dialog that is open
+	defer func() { over() }()
 	for e, err := range dialogs {
+		over()
 		if err != nil {
 			return
+		}
+		if e.Method != "Page.javascriptDialogOpening" {
+			continue
 		}
 		var d Dialog
 		if jsonv2.Unmarshal(e.Params, &d, jsonv2.AllowInvalidUTF8(true)) != nil {
 			continue
 		}
-		answer := DialogAnswer{Accept: d.Type == "beforeunload"}
-		if handler := w.dialogHandler.get(); handler != nil {
-			w.session.browser.safely("SetDialogHandler", func() { answer = handler(w.life, d) })
-		}
-		w.call(w.life, "Page.handleJavaScriptDialog", answer, nil)
+		ctx, cancel := context.WithCancel(w.life)
+		over = cancel
+		go w.answerDialog(ctx, d)
 	}
+}
+
+func (w *WebContents) answerDialog(ctx context.Context, d Dialog) {
+	answer := DialogAnswer{Accept: d.Type == "beforeunload"}
+	if handler := w.dialogHandler.get(); handler != nil {
+		w.session.browser.safely("SetDialogHandler", func() { answer = handler(ctx, d) })
+	}
+	// The call fails without harm when the dialog is over: its context is.
+	w.call(ctx, "Page.handleJavaScriptDialog", answer, nil)
 }

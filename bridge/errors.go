@@ -20,6 +20,14 @@ var (
 	// error itself is a *HostGoneError.
 	ErrHostGone = errors.New("the browser process is gone")
 
+	// ErrFrameGone is the error of a call on a frame that the page no longer
+	// has.
+	ErrFrameGone = errors.New("the frame is gone")
+
+	// ErrNavigated is the error of an evaluation whose document was replaced
+	// before it had a result.
+	ErrNavigated = errors.New("the document was replaced")
+
 	// ErrRendererGone is the error of a call on a page whose renderer process
 	// has crashed. Reload or LoadURL bring the page back.
 	ErrRendererGone = errors.New("the page has crashed; reload it")

@@ -1,10 +1,12 @@
 package bridge
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
@@ -14,7 +16,18 @@ import (
 // Evaluator is what runs JavaScript: a *WebContents (in its main frame) or a
 // *Frame.
 type Evaluator interface {
-	evaluate(ctx context.Context, params evaluateParams) (jsonv2.Value, error)
+	world(ctx context.Context) (world, error)
+}
+
+// world is where JavaScript of a frame runs.
+type world struct {
+	page    *WebContents
+	target  *cdp.Target
+	context int // 0 is that of the target's main frame
+}
+
+func (w *WebContents) world(context.Context) (world, error) {
+	return world{page: w, target: w.target}, nil
 }
 
 type evaluateParams struct {
@@ -27,9 +40,16 @@ type evaluateParams struct {
 
 // Evaluate runs a JavaScript expression in the page's own world and returns its
 // value, or the value of the promise that it gives, as a T. With arguments the
-// expression is a function, which is called with them. Values pass as JSON:
-// undefined and null give the zero T; NaN and the infinities pass as numbers.
-// It returns a *JavaScriptError for what the code throws.
+// expression is a function, which is called with them.
+//
+// Values pass as JSON. undefined and null give the zero T. NaN, the infinities
+// and -0 pass as numbers, a BigInt as an integer type or *big.Int, half of a
+// surrogate pair as U+FFFD. What JSON has no word for (functions, symbols,
+// cycles) is refused.
+//
+// It returns a *JavaScriptError for what the code throws, ErrNavigated when the
+// document is replaced meanwhile, and waits as long as the page does: for the
+// promise, and for an open dialog.
 func Evaluate[T any](ctx context.Context, e Evaluator, expression string, args ...any) (T, error) {
 	return evaluate[T](ctx, e, expression, args, false)
 }
@@ -46,31 +66,39 @@ func evaluate[T any](ctx context.Context, e Evaluator, expression string, args [
 	if err != nil {
 		return zero, err
 	}
-	// The value is decoded straight from the frame: it can be large.
-	var r struct {
-		Result struct {
-			Value          T      `json:"value"`
-			Unserializable string `json:"unserializableValue"`
-		} `json:"result"`
-		Exception *exceptionDetails `json:"exceptionDetails"`
-	}
-	raw, err := e.evaluate(ctx, evaluateParams{Expression: expression, AwaitPromise: true, ReturnByValue: true, UserGesture: gesture})
+	raw, err := run(ctx, e, evaluateParams{Expression: expression, AwaitPromise: true, ReturnByValue: true, UserGesture: gesture})
 	if err != nil {
 		return zero, err
 	}
+	if err := exceptionIn(raw); err != nil {
+		return zero, err
+	}
+	// The value is decoded straight from the frame: it can be large.
+	var r struct {
+		Result struct {
+			Type           string `json:"type"`
+			Value          T      `json:"value"`
+			Unserializable string `json:"unserializableValue"`
+		} `json:"result"`
+	}
 	err = jsonv2.Unmarshal(raw, &r, jsonv2.AllowInvalidUTF8(true))
 	switch {
-	case r.Exception != nil:
-		return zero, r.Exception.err()
+	case r.Result.Type == "function":
+		return zero, invalidArgument("the expression is a function that nobody calls: write (%s)()", clip(expression))
 	case err != nil:
-		if thrown := exceptionIn(raw); thrown != nil {
-			return zero, thrown
-		}
 		return zero, fmt.Errorf("the value of the expression is no %v: %w", reflect.TypeFor[T](), err)
 	case r.Result.Unserializable != "":
 		return number[T](r.Result.Unserializable)
 	}
 	return r.Result.Value, nil
+}
+
+// clip shortens code for an error.
+func clip(code string) string {
+	if len(code) > 60 {
+		return code[:60] + "…"
+	}
+	return code
 }
 
 // withArguments makes a call of a function expression. The arguments go through
@@ -87,78 +115,107 @@ func withArguments(expression string, args []any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encoding the arguments: %w", err)
 	}
-	return fmt.Sprintf("(%s)(...JSON.parse(%s))", strings.TrimSuffix(strings.TrimSpace(expression), ";"), text), nil
+	// The line break ends a comment at the end of the expression.
+	return fmt.Sprintf("(%s\n)(...JSON.parse(%s))", strings.TrimSuffix(strings.TrimSpace(expression), ";"), text), nil
 }
 
 // number gives the numbers that JSON does not have.
 func number[T any](text string) (T, error) {
 	var value T
-	var n float64
-	switch text {
-	case "NaN":
-		n = math.NaN()
-	case "Infinity":
-		n = math.Inf(1)
-	case "-Infinity":
-		n = math.Inf(-1)
-	case "-0":
-		n = math.Copysign(0, -1)
-	default: // a BigInt
-		err := jsonv2.Unmarshal([]byte(strings.TrimSuffix(text, "n")), &value)
-		return value, err
+	if digits, ok := strings.CutSuffix(text, "n"); ok { // a BigInt
+		if err := jsonv2.Unmarshal([]byte(digits), &value); err != nil {
+			return value, fmt.Errorf("the value of the expression is the BigInt %s, which is no %v: %w", text, reflect.TypeFor[T](), err)
+		}
+		return value, nil
 	}
-	switch p := any(&value).(type) {
-	case *float64:
-		*p = n
-	case *any:
-		*p = n
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return value, fmt.Errorf("the value of the expression is %s, which is no number", text)
+	}
+	v := reflect.ValueOf(&value).Elem()
+	switch {
+	case v.CanFloat():
+		v.SetFloat(n)
+	case v.CanInt() && n == 0, v.CanUint() && n == 0: // -0
+	case v.Kind() == reflect.Interface && v.NumMethod() == 0:
+		v.Set(reflect.ValueOf(n))
 	default:
-		return value, fmt.Errorf("the value of the expression is %s, which is no %v", text, reflect.TypeFor[T]())
+		return value, fmt.Errorf("the value of the expression is %s, which is no %v", text, v.Type())
 	}
 	return value, nil
 }
 
 type exceptionDetails struct {
-	Text         string `json:"text"`
-	LineNumber   int    `json:"lineNumber"`
-	ColumnNumber int    `json:"columnNumber"`
-	URL          string `json:"url"`
-	Exception    *struct {
-		Description string       `json:"description"`
-		Value       jsonv2.Value `json:"value"`
-	} `json:"exception"`
+	Text         string        `json:"text"`
+	LineNumber   int           `json:"lineNumber"`
+	ColumnNumber int           `json:"columnNumber"`
+	URL          string        `json:"url"`
+	Exception    *remoteObject `json:"exception"`
 }
 
-func (d *exceptionDetails) err() error {
+func (d *exceptionDetails) err() *JavaScriptError {
 	e := &JavaScriptError{Message: d.Text, URL: d.URL, Line: d.LineNumber + 1, Column: d.ColumnNumber + 1}
 	switch {
 	case d.Exception == nil:
 	case d.Exception.Description != "":
 		e.Message = d.Exception.Description
-	case len(d.Exception.Value) > 0:
-		e.Message = d.Text + " " + string(d.Exception.Value)
+	default:
+		e.Message = d.Text + " " + d.Exception.text()
 	}
 	return e
 }
 
-// exceptionIn finds the exception in a result whose value does not fit.
+// exceptionIn is the exception in a result, nil if there is none.
 func exceptionIn(raw jsonv2.Value) error {
+	// The member comes after the value, which can be large: it is not looked
+	// for where its name does not occur.
+	if !bytes.Contains(raw, []byte(`"exceptionDetails"`)) {
+		return nil
+	}
 	var r struct {
 		Exception *exceptionDetails `json:"exceptionDetails"`
 	}
-	if jsonv2.Unmarshal(raw, &r, jsonv2.AllowInvalidUTF8(true)) == nil && r.Exception != nil {
-		return r.Exception.err()
+	if err := jsonv2.Unmarshal(raw, &r, jsonv2.AllowInvalidUTF8(true)); err != nil {
+		return err
 	}
-	return nil
+	if r.Exception == nil {
+		return nil
+	}
+	return r.Exception.err()
 }
 
-func (w *WebContents) evaluate(ctx context.Context, params evaluateParams) (jsonv2.Value, error) {
-	return w.evaluateOn(ctx, w.target.Session, params)
-}
-
-// evaluateOn evaluates on one of the page's sessions.
-func (w *WebContents) evaluateOn(ctx context.Context, s *cdp.Session, params evaluateParams) (jsonv2.Value, error) {
+// run evaluates in the world of e and returns the result as it came.
+func run(ctx context.Context, e Evaluator, params evaluateParams) (jsonv2.Value, error) {
+	in, err := e.world(ctx)
+	if err != nil {
+		return nil, err
+	}
+	params.ContextID = in.context
 	var result jsonv2.Value
-	err := w.renderer(ctx, s, "Runtime.evaluate", params, &result)
-	return result, err
+	if err := in.call(ctx, "Runtime.evaluate", params, &result); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// call sends a command that the renderer process of the world answers.
+func (in world) call(ctx context.Context, method string, params, result any) error {
+	err := callRenderer(ctx, in.target, method, params, result)
+	var refused *cdp.Error
+	switch {
+	case errors.As(err, &refused) && documentIsGone(refused.Message),
+		errors.Is(err, cdp.ErrDetached) && in.target != in.page.target && in.page.Err() == nil: // the frame left its process
+		return fmt.Errorf("%w: %w", ErrNavigated, err)
+	}
+	return in.page.explain(err)
+}
+
+// documentIsGone knows Chromium's texts for a document that was replaced.
+func documentIsGone(message string) bool {
+	for _, text := range []string{"Inspected target navigated or closed", "Execution context was destroyed", "Cannot find context with specified id", "Promise was collected"} {
+		if strings.Contains(message, text) {
+			return true
+		}
+	}
+	return false
 }

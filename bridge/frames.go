@@ -3,16 +3,21 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
 
-// Frame is a frame of a page, as it was when it was asked for: Electron's
-// WebFrameMain.
+// Frame is a frame of a page: Electron's WebFrameMain. Its fields are as they
+// were when it was asked for; its methods work on the frame as it is now,
+// wherever it has navigated to, and return ErrFrameGone when the page no longer
+// has it.
 type Frame struct {
-	// ID is the frame's id in the protocol; the main frame's is the page's.
+	// ID is the frame's id in the protocol; the main frame's is the page's. It
+	// stays when the frame navigates.
 	ID string
 	// ParentID is empty for the main frame.
 	ParentID string
@@ -21,19 +26,26 @@ type Frame struct {
 	// URL is the address of its document.
 	URL string
 	// Origin is its security origin, such as "https://example.test", or
-	// "null".
+	// "null". Chromium does not tell of the attribute sandbox, which makes an
+	// origin "null": the expression self.origin does.
 	Origin string
 
-	page   *WebContents
-	target *cdp.Target
+	page *WebContents
 }
 
 // Frames are the frames of the page, those of other sites included, parents
 // before children. The first is the main frame.
 func (w *WebContents) Frames() []*Frame {
 	var out []*Frame
+	origins := map[string]string{}
 	for _, f := range w.target.Frames() {
-		out = append(out, &Frame{ID: f.ID, ParentID: f.ParentID, Name: f.Name, URL: f.URL, Origin: f.Origin, page: w, target: f.Target})
+		if f.URL == "" || f.URL == "about:blank" || f.URL == "about:srcdoc" {
+			if inherited, ok := origins[f.ParentID]; ok {
+				f.Origin = inherited
+			}
+		}
+		origins[f.ID] = f.Origin
+		out = append(out, &Frame{ID: f.ID, ParentID: f.ParentID, Name: f.Name, URL: f.URL, Origin: f.Origin, page: w})
 	}
 	return out
 }
@@ -44,18 +56,25 @@ func (w *WebContents) MainFrame() *Frame { return w.Frames()[0] }
 // Page is the page of the frame.
 func (f *Frame) Page() *WebContents { return f.page }
 
-func (f *Frame) evaluate(ctx context.Context, params evaluateParams) (jsonv2.Value, error) {
-	if f.target == nil {
-		return nil, fmt.Errorf("frame %s: %w", f.ID, cdp.ErrDetached)
+// world waits for a document that is on its way.
+func (f *Frame) world(ctx context.Context) (world, error) {
+	now, ok := f.page.target.Frame(f.ID)
+	if !ok || now.Target == nil {
+		return world{}, fmt.Errorf("frame %s: %w", f.ID, ErrFrameGone)
 	}
-	if f.ID != f.target.ID() { // it shares a session with frames above it
-		id, err := f.page.contexts.of(ctx, f)
-		if err != nil {
-			return nil, fmt.Errorf("frame %s: %w", f.ID, f.page.explain(err))
-		}
-		params.ContextID = id
+	in := world{page: f.page, target: now.Target}
+	if f.ID == now.Target.ID() {
+		return in, nil
 	}
-	return f.page.evaluateOn(ctx, f.target.Session, params)
+	if now.Target.Renderer().Err() != nil {
+		return world{}, fmt.Errorf("frame %s: %w", f.ID, ErrRendererGone)
+	}
+	// It shares a session with frames above it.
+	var err error
+	if in.context, err = f.page.contexts.of(ctx, f.page, now); err != nil {
+		return world{}, fmt.Errorf("frame %s: %w", f.ID, f.page.explain(err))
+	}
+	return in, nil
 }
 
 // contexts knows the JavaScript context of each frame that shares a session
@@ -63,28 +82,40 @@ func (f *Frame) evaluate(ctx context.Context, params evaluateParams) (jsonv2.Val
 type contexts struct {
 	mu       sync.Mutex
 	watching map[*cdp.Session]bool
-	byFrame  map[string]int
+	byFrame  map[string]frameContext
 	changed  chan struct{} // closed and renewed with every change
+}
+
+// frameContext is a JavaScript context. Its number counts within the session.
+type frameContext struct {
+	session *cdp.Session
+	id      int
 }
 
 // of returns the context of a frame's own world, waiting for a document that is
 // on its way.
-func (c *contexts) of(ctx context.Context, f *Frame) (int, error) {
-	c.watch(f.page, f.target.Session)
+func (c *contexts) of(ctx context.Context, page *WebContents, f cdp.Frame) (int, error) {
+	c.watch(page, f.Target)
 	for {
 		c.mu.Lock()
-		id, changed := c.byFrame[f.ID], c.changed
+		known, changed := c.byFrame[f.ID], c.changed
 		c.mu.Unlock()
-		if id != 0 {
-			return id, nil
+		if known.session == f.Target.Session {
+			return known.id, nil
 		}
-		if _, ok := f.target.Frame(f.ID); !ok {
-			return 0, cdp.ErrDetached
+		now, ok := page.target.Frame(f.ID)
+		switch {
+		case !ok:
+			return 0, ErrFrameGone
+		case now.Target != f.Target:
+			return 0, ErrNavigated
 		}
 		select {
 		case <-changed:
-		case <-f.target.Session.Done():
-			return 0, f.target.Session.Err()
+		case <-f.Target.Renderer().Done():
+			return 0, cdp.ErrCrashed
+		case <-f.Target.Session.Done():
+			return 0, ErrFrameGone
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
 		}
@@ -94,29 +125,43 @@ func (c *contexts) of(ctx context.Context, f *Frame) (int, error) {
 // watch switches the domain Runtime on in a session and begins to follow its
 // contexts. The browser tells of those that exist when it is switched on, and
 // never again: nobody else may switch it on first.
-func (c *contexts) watch(page *WebContents, s *cdp.Session) {
+func (c *contexts) watch(page *WebContents, t *cdp.Target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.watching == nil {
-		c.watching, c.byFrame, c.changed = map[*cdp.Session]bool{}, map[string]int{}, make(chan struct{})
+		c.watching, c.byFrame, c.changed = map[*cdp.Session]bool{}, map[string]frameContext{}, make(chan struct{})
 	}
+	s := t.Session
 	if c.watching[s] {
 		return
 	}
 	c.watching[s] = true
-	events := s.Events(page.life, cdp.QueueOptions{}, "Runtime.executionContextCreated", "Runtime.executionContextDestroyed", "Runtime.executionContextsCleared")
-	s.Conn().Send(cdp.Command{Session: s, Method: "Runtime.enable"})
-	go func() {
-		for e, err := range events {
-			if err != nil {
-				return
-			}
-			c.note(e)
+	events := s.Events(page.life, cdp.QueueOptions{}, "Runtime.executionContextCreated", "Runtime.executionContextDestroyed", "Runtime.executionContextsCleared", "Page.frameDetached")
+	s.Conn().Send(cdp.Command{Session: s, Method: "Runtime.enable", Done: func(_ jsonv2.Value, err error) {
+		if err == nil {
+			return
 		}
-	}()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.watching, s) // it crashed before: the next question begins again
+	}})
+	go c.follow(s, events)
 }
 
-func (c *contexts) note(e cdp.Event) {
+func (c *contexts) follow(s *cdp.Session, events iter.Seq2[cdp.Event, error]) {
+	for e, err := range events {
+		if err != nil {
+			break
+		}
+		c.note(s, e)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.watching, s)
+	c.forget(func(known frameContext) bool { return known.session == s })
+}
+
+func (c *contexts) note(s *cdp.Session, e cdp.Event) {
 	var ev struct {
 		Context struct {
 			ID      int `json:"id"`
@@ -135,24 +180,18 @@ func (c *contexts) note(e cdp.Event) {
 	switch e.Method {
 	case "Runtime.executionContextCreated":
 		if ev.Context.AuxData.IsDefault {
-			c.byFrame[ev.Context.AuxData.FrameID] = ev.Context.ID
+			c.byFrame[ev.Context.AuxData.FrameID] = frameContext{s, ev.Context.ID}
 		}
 	case "Runtime.executionContextDestroyed":
-		for frame, id := range c.byFrame {
-			if id == ev.ExecutionContextID {
-				delete(c.byFrame, frame)
-			}
-		}
+		c.forget(func(known frameContext) bool { return known == frameContext{s, ev.ExecutionContextID} })
 	case "Runtime.executionContextsCleared":
-		clear(c.byFrame)
+		c.forget(func(known frameContext) bool { return known.session == s })
 	}
+	// A frame that is gone changes nothing here, and ends a wait.
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
 
-// clear forgets the contexts of a renderer that has crashed.
-func (c *contexts) clear() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.byFrame)
+func (c *contexts) forget(which func(frameContext) bool) {
+	maps.DeleteFunc(c.byFrame, func(_ string, known frameContext) bool { return which(known) })
 }

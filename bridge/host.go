@@ -124,7 +124,7 @@ func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport,
 		Malformed: func(head []byte) {
 			b.log.Warn("dropped what is not of the protocol", "host", name, "frame", string(head))
 		},
-	}, cdp.TreeOptions{Adopt: h.adopt, Attached: h.attached, Changed: h.changed, Gone: h.targetGone, Crashed: h.crashed})
+	}, cdp.TreeOptions{Adopt: h.adopt, Attached: h.attached, Gone: h.targetGone, Crashed: h.crashed})
 	h.hidden = cdp.NewHiddenPages(h.life, h.tree)
 	if err := h.greet(ctx, owner); err != nil {
 		h.tree.Conn().Close()
@@ -261,12 +261,6 @@ func (h *host) adopt(t *cdp.Target) ([]cdp.Command, bool) {
 func (h *host) attached(t *cdp.Target) {
 	if s := h.session(t.BrowserContextID()); s != nil {
 		s.attached(t)
-	}
-}
-
-func (h *host) changed(t *cdp.Target, before cdp.TargetInfo) {
-	if s := h.session(t.BrowserContextID()); s != nil {
-		s.changed(t, before)
 	}
 }
 

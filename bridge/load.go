@@ -2,11 +2,12 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/url"
 	"path/filepath"
-	"slices"
+	"strings"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -27,48 +28,55 @@ const (
 	WaitNetworkIdle
 )
 
-// lifecycleName is the name of the event of Page.lifecycleEvent.
-func (u WaitUntil) lifecycleName() string {
-	return [...]string{"load", "DOMContentLoaded", "init", "networkIdle"}[u]
-}
+// lifecycleNames are the names of the events of Page.lifecycleEvent.
+var lifecycleNames = [...]string{WaitLoad: "load", WaitDOMContentLoaded: "DOMContentLoaded", WaitCommit: "", WaitNetworkIdle: "networkIdle"}
 
 // LoadOptions are the options of WebContents.LoadURL and its kin.
 type LoadOptions struct {
 	// WaitUntil says when the load counts as done: WaitLoad by default.
 	WaitUntil WaitUntil
-	// Referrer is sent with the request; empty sends none.
+	// Referrer is sent with the request; empty sends none. Chromium shortens it
+	// as the policy strict-origin-when-cross-origin says.
 	Referrer string
 	// IgnoreCache is for Reload: everything is asked for again.
 	IgnoreCache bool
 }
 
 // LoadURL navigates the page and waits. It returns a *LoadError when there is no
-// document, which a download also causes (net::ERR_ABORTED). A status like 404
-// is a document. Navigations that the new document itself starts before it is
-// done are followed.
+// document: with Chromium's code for what went wrong, and net::ERR_ABORTED for a
+// download, an answer 204, a beforeunload dialog whose answer was to stay, Stop,
+// and when another load takes the place of this one. A status like 404 is a
+// document, unless its body is empty (net::ERR_HTTP_RESPONSE_CODE_FAILURE).
+//
+// Navigations that the new document itself starts before it is done are
+// followed: LoadURL returns when the last document is done.
 func (w *WebContents) LoadURL(ctx context.Context, url string, o LoadOptions) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	progress := w.progress(ctx)
-	params := map[string]string{"url": url}
-	if o.Referrer != "" {
-		params["referrer"] = o.Referrer
-	}
-	var r struct {
-		LoaderID  string `json:"loaderId"`
-		ErrorText string `json:"errorText"`
-	}
-	if err := w.call(ctx, "Page.navigate", params, &r); err != nil {
-		return fmt.Errorf("loading %s: %w", url, err)
-	}
-	if r.ErrorText != "" {
-		return &LoadError{URL: url, Code: r.ErrorText}
-	}
-	w.revived()
-	if r.LoaderID == "" { // within the document
+	n := navigation{what: "loading " + url, until: o.WaitUntil}
+	return w.navigate(ctx, &n, func(ctx context.Context) error {
+		params := map[string]string{"url": url}
+		if o.Referrer != "" {
+			params["referrer"] = o.Referrer
+		}
+		var r struct {
+			LoaderID  string `json:"loaderId"`
+			ErrorText string `json:"errorText"`
+		}
+		err := w.call(ctx, "Page.navigate", params, &r)
+		var refused *cdp.Error
+		switch {
+		case errors.As(err, &refused) && strings.Contains(refused.Message, "invalid URL"):
+			return &LoadError{URL: url, Code: "net::ERR_INVALID_URL"}
+		case err != nil:
+			return err
+		case r.ErrorText != "":
+			n.failed = &LoadError{URL: url, Code: r.ErrorText}
+		}
+		if r.LoaderID == "" && n.failed != nil {
+			return n.failed
+		}
+		n.loader, n.sameDocument = r.LoaderID, r.LoaderID == ""
 		return nil
-	}
-	return w.await(ctx, progress, url, r.LoaderID, o.WaitUntil)
+	})
 }
 
 // LoadFile loads a local file. Chromium reads it with its own rights, which are
@@ -81,34 +89,30 @@ func (w *WebContents) LoadFile(ctx context.Context, path string, o LoadOptions) 
 	return w.LoadURL(ctx, (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}).String(), o)
 }
 
-// LoadHTML replaces the page's document by html. The address stays what it is,
-// and with it the origin.
+// LoadHTML replaces the page's document by html and waits. The address stays
+// what it is, and with it the origin.
 func (w *WebContents) LoadHTML(ctx context.Context, html string, o LoadOptions) error {
-	// A document that is written has no lifecycle events of its own: its load
-	// is waited for in the page.
-	err := w.renderer(ctx, w.target.Session, "Page.setDocumentContent", map[string]string{"frameId": w.ID(), "html": html}, nil)
-	if err != nil {
-		return fmt.Errorf("loading HTML: %w", err)
+	n := navigation{what: "loading HTML", until: o.WaitUntil, written: true}
+	if main, ok := w.target.Frame(w.ID()); ok {
+		n.loader = main.LoaderID
 	}
-	if o.WaitUntil == WaitCommit {
-		return nil
-	}
-	_, err = Evaluate[bool](ctx, w, loadedJS)
-	return err
+	return w.navigate(ctx, &n, func(ctx context.Context) error {
+		return w.renderer(ctx, "Page.setDocumentContent", map[string]string{"frameId": w.ID(), "html": html}, nil)
+	})
 }
 
-// loadedJS resolves when the document is complete.
-const loadedJS = `document.readyState === 'complete' || new Promise(done => addEventListener('load', () => done(true), {once: true}))`
-
-// Reload loads the page's document again and waits. It brings a crashed page
-// back.
+// Reload loads the page's document again and waits, with the errors of LoadURL.
+// It brings a crashed page back. A document that was the answer of a POST is
+// posted again.
 func (w *WebContents) Reload(ctx context.Context, o LoadOptions) error {
-	return w.follow(ctx, "reloading "+w.URL(), o.WaitUntil, func(ctx context.Context) error {
+	n := navigation{what: "reloading " + w.URL(), until: o.WaitUntil}
+	return w.navigate(ctx, &n, func(ctx context.Context) error {
 		return w.call(ctx, "Page.reload", map[string]bool{"ignoreCache": o.IgnoreCache}, nil)
 	})
 }
 
-// Stop ends what is being loaded.
+// Stop ends what is being loaded. Whoever waits for that gets a *LoadError with
+// net::ERR_ABORTED.
 func (w *WebContents) Stop(ctx context.Context) error {
 	return w.call(ctx, "Page.stopLoading", nil, nil)
 }
@@ -151,7 +155,8 @@ func (w *WebContents) GoForward(ctx context.Context, o LoadOptions) error {
 }
 
 // GoToOffset goes to the entry of the history at an offset from the present one
-// and waits. It returns an *InvalidArgumentError when there is no such entry.
+// and waits, with the errors of LoadURL. It returns an *InvalidArgumentError
+// when there is no such entry.
 func (w *WebContents) GoToOffset(ctx context.Context, offset int, o LoadOptions) error {
 	entries, current, err := w.History(ctx)
 	if err != nil {
@@ -164,83 +169,231 @@ func (w *WebContents) GoToOffset(ctx context.Context, offset int, o LoadOptions)
 	if offset == 0 {
 		return nil
 	}
-	return w.follow(ctx, "going to "+entries[at].URL, o.WaitUntil, func(ctx context.Context) error {
+	n := navigation{what: "going to " + entries[at].URL, until: o.WaitUntil, entry: entries[at].id}
+	return w.navigate(ctx, &n, func(ctx context.Context) error {
 		return w.call(ctx, "Page.navigateToHistoryEntry", map[string]int{"entryId": entries[at].id}, nil)
 	})
 }
 
-// pageProgress is one of the events by which a navigation is followed.
-type pageProgress struct {
-	FrameID  string `json:"frameId"`  // Page.lifecycleEvent, navigatedWithinDocument
-	LoaderID string `json:"loaderId"` // Page.lifecycleEvent
-	Name     string `json:"name"`     // Page.lifecycleEvent
-	Type     string `json:"type"`     // Page.frameNavigated: Navigation or BackForwardCacheRestore
-	Frame    struct {
-		ID             string `json:"id"`
-		ParentID       string `json:"parentId"`
-		LoaderID       string `json:"loaderId"`
-		UnreachableURL string `json:"unreachableUrl"`
-	} `json:"frame"` // Page.frameNavigated
+// navigation is one load that a call has started, as far as the events have
+// told of it.
+type navigation struct {
+	what  string // for people
+	until WaitUntil
+
+	page         *WebContents
+	number       uint64     // of page.loads
+	loader       string     // of the document that is waited for; empty until it is known
+	url          string     // what that document is loaded from
+	failed       *LoadError // what Chromium has said already
+	entry        int        // of the history, for a navigation in it
+	written      bool       // LoadHTML: the document stays and gets new content
+	sameDocument bool       // the document stays and gets another address
+	started      bool
+	committed    bool            // the document has begun to arrive
+	leaving      bool            // the document has asked for another one
+	reached      map[string]bool // the lifecycle events of the documents, by loader and name
 }
 
-func (w *WebContents) progress(ctx context.Context) iter.Seq2[cdp.Event, error] {
-	return w.target.Session.Events(ctx, cdp.QueueOptions{}, "Page.lifecycleEvent", "Page.frameNavigated", "Page.navigatedWithinDocument")
-}
-
-// follow starts a navigation whose loader is not told beforehand, and waits for
-// it.
-func (w *WebContents) follow(ctx context.Context, what string, until WaitUntil, start func(context.Context) error) error {
+// navigate starts a load and waits until it is done.
+func (w *WebContents) navigate(ctx context.Context, n *navigation, start func(context.Context) error) error {
+	if n.until < 0 || int(n.until) >= len(lifecycleNames) {
+		return invalidArgument("%d is no WaitUntil", n.until)
+	}
+	n.page, n.number, n.reached = w, w.loads.Add(1), map[string]bool{}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	progress := w.progress(ctx)
-	if err := start(ctx); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+	err := start(ctx)
+	if err == nil {
+		err = n.follow(ctx, progress)
 	}
-	w.revived()
-	return w.await(ctx, progress, what, "", until)
+	var failed *LoadError
+	if err == nil || errors.As(err, &failed) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", n.what, err)
 }
 
-// await reads events until the main frame's document has come as far as asked.
-// loader is empty when any new document counts. A document that navigates away
-// while it loads hands over to the next.
-func (w *WebContents) await(ctx context.Context, progress iter.Seq2[cdp.Event, error], what, loader string, until WaitUntil) error {
-	var reached []string // what documents came to before they were known to be ours
+// progress is the events by which a navigation is followed.
+func (w *WebContents) progress(ctx context.Context) iter.Seq2[cdp.Event, error] {
+	return w.target.Session.Events(ctx, cdp.QueueOptions{},
+		"Page.frameStartedNavigating", "Page.frameRequestedNavigation", "Page.frameNavigated", "Page.navigatedWithinDocument",
+		"Page.lifecycleEvent", "Page.frameStoppedLoading", "Inspector.targetCrashed")
+}
+
+// pageProgress is one of those events.
+type pageProgress struct {
+	FrameID        string `json:"frameId"`
+	LoaderID       string `json:"loaderId"`       // of frameStartedNavigating and lifecycleEvent
+	URL            string `json:"url"`            // of frameStartedNavigating
+	NavigationType string `json:"navigationType"` // of frameStartedNavigating
+	Disposition    string `json:"disposition"`    // of frameRequestedNavigation
+	Name           string `json:"name"`           // of lifecycleEvent
+	Type           string `json:"type"`           // of frameNavigated: Navigation or BackForwardCacheRestore
+	Frame          struct {
+		ID             string `json:"id"`
+		LoaderID       string `json:"loaderId"`
+		UnreachableURL string `json:"unreachableUrl"`
+	} `json:"frame"` // of frameNavigated
+}
+
+// follow reads events until the navigation is done.
+func (n *navigation) follow(ctx context.Context, progress iter.Seq2[cdp.Event, error]) error {
 	for e, err := range progress {
 		if err != nil {
-			return fmt.Errorf("%s: %w", what, w.explain(err))
+			return n.page.explain(err)
+		}
+		if e.Method == "Inspector.targetCrashed" {
+			return ErrRendererGone
 		}
 		var p pageProgress
-		if err := jsonv2.Unmarshal(e.Params, &p); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+		if err := jsonv2.Unmarshal(e.Params, &p, jsonv2.AllowInvalidUTF8(true)); err != nil {
+			return err
 		}
-		switch e.Method {
-		case "Page.navigatedWithinDocument":
-			if loader == "" && p.FrameID == w.ID() {
-				return nil
-			}
-		case "Page.frameNavigated":
-			if p.Frame.ParentID != "" || p.Frame.ID != w.ID() {
-				continue
-			}
-			if p.Type == "BackForwardCacheRestore" {
-				return nil
-			}
-			if p.Frame.UnreachableURL != "" {
-				return &LoadError{URL: p.Frame.UnreachableURL, Code: "net::ERR_FAILED"}
-			}
-			loader = p.Frame.LoaderID
-			if slices.Contains(reached, loader) || until == WaitCommit {
-				return nil
-			}
-		case "Page.lifecycleEvent":
-			if p.FrameID != w.ID() || p.Name != until.lifecycleName() {
-				continue
-			}
-			if p.LoaderID == loader {
-				return nil
-			}
-			reached = append(reached, p.LoaderID)
+		if p.FrameID != n.page.ID() && p.Frame.ID != n.page.ID() {
+			continue
+		}
+		switch done, err := n.note(ctx, e.Method, p); {
+		case err != nil:
+			return err
+		case done && n.failed != nil:
+			return n.failure(ctx)
+		case done:
+			return nil
 		}
 	}
-	return fmt.Errorf("%s: %w", what, w.explain(cdp.ErrDetached))
+	return n.page.explain(cdp.ErrDetached)
+}
+
+// note takes in an event of the main frame and reports whether the navigation
+// is done.
+func (n *navigation) note(ctx context.Context, method string, p pageProgress) (done bool, err error) {
+	switch method {
+	case "Page.frameStartedNavigating":
+		if n.loader == "" || n.loader == p.LoaderID {
+			n.loader, n.url, n.started = p.LoaderID, p.URL, true
+			n.sameDocument = n.sameDocument || strings.Contains(strings.ToLower(p.NavigationType), "samedocument")
+		}
+	case "Page.frameRequestedNavigation":
+		n.leaving = n.committed && p.Disposition == "currentTab"
+	case "Page.navigatedWithinDocument":
+		return n.sameDocument, nil
+	case "Page.frameNavigated":
+		return n.commit(ctx, p)
+	case "Page.lifecycleEvent":
+		if n.written && p.Name == "init" && p.LoaderID == n.loader {
+			n.committed = true
+			clear(n.reached)
+		}
+		n.reached[p.LoaderID+p.Name] = true
+	case "Page.frameStoppedLoading":
+		return n.stopped(ctx)
+	}
+	return n.done(), nil
+}
+
+// done reports whether the document has come as far as asked, and stays.
+func (n *navigation) done() bool {
+	return n.committed && !n.leaving && (n.until == WaitCommit || n.reached[n.loader+lifecycleNames[n.until]])
+}
+
+// commit takes in that the main frame has a new document.
+func (n *navigation) commit(ctx context.Context, p pageProgress) (done bool, err error) {
+	ours := p.Frame.LoaderID == n.loader || p.Type == "BackForwardCacheRestore" && n.entry != 0
+	switch {
+	case !ours && !n.committed && !n.written: // of what was loaded before
+		return false, nil
+	case !ours && n.page.loads.Load() != n.number: // of another call
+		return false, n.aborted()
+	}
+	n.loader, n.committed, n.leaving, n.written = p.Frame.LoaderID, true, false, false
+	if url := p.Frame.UnreachableURL; url != "" {
+		// The error page has to be complete: before, it does not know the code,
+		// and Chromium takes no commands for the page.
+		n.until = WaitLoad
+		if n.failed == nil {
+			n.failed = &LoadError{URL: url}
+		}
+	}
+	if p.Type == "BackForwardCacheRestore" {
+		return true, n.page.restored(ctx)
+	}
+	return n.done(), nil
+}
+
+// restored waits until the frames of a document out of the back-forward cache
+// are known again.
+func (w *WebContents) restored(ctx context.Context) error {
+	// The answer comes after that to the same question of the target tree.
+	if err := w.renderer(ctx, "Page.getFrameTree", nil, nil); err != nil {
+		return err
+	}
+	for _, f := range w.target.Frames() {
+		select {
+		case <-f.Target.Ready():
+		case <-f.Target.Session.Done():
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// stopped takes in that nothing is being loaded any more. It is the end of a
+// navigation without a document, such as a download, and of a document that
+// stops before it is complete: its load event never comes.
+func (n *navigation) stopped(ctx context.Context) (done bool, err error) {
+	n.leaving = false
+	switch {
+	case n.done():
+		return true, nil
+	case !n.committed && !n.started, n.committed && n.reached[n.loader+"load"]:
+		return false, nil
+	}
+	// The event comes before those of a crash and of a document out of the
+	// back-forward cache. The browser knows of both by now.
+	entries, current, err := n.page.History(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case n.page.IsCrashed():
+		return false, ErrRendererGone
+	case !n.committed && n.entry != 0 && entries[current].id == n.entry:
+		return false, nil
+	}
+	return false, n.aborted()
+}
+
+// failure is the error of a navigation that ended at Chromium's error page.
+func (n *navigation) failure(ctx context.Context) error {
+	if n.failed.Code == "" {
+		n.failed.Code = n.page.errorCode(ctx)
+	}
+	return n.failed
+}
+
+func (n *navigation) aborted() error {
+	if n.failed != nil && n.failed.Code != "" {
+		return n.failed
+	}
+	url := n.url
+	if url == "" {
+		url = n.page.URL()
+	}
+	return &LoadError{URL: url, Code: "net::ERR_ABORTED"}
+}
+
+// errorCode reads the code from the error page that the main frame shows. No
+// event tells it, other than those of the domain Network, which cost too much.
+func (w *WebContents) errorCode(ctx context.Context) string {
+	// That of a certificate has the prefix, the others do not.
+	code, err := Evaluate[string](ctx, w, "globalThis.loadTimeDataRaw?.errorCode")
+	switch {
+	case err != nil || code == "":
+		return "net::ERR_FAILED"
+	case strings.HasPrefix(code, "DNS_PROBE_"): // the page looks into the reason
+		return "net::ERR_NAME_NOT_RESOLVED"
+	}
+	return "net::" + strings.TrimPrefix(code, "net::")
 }

@@ -15,6 +15,8 @@ func (w *WebContents) Responsiveness(ctx context.Context, limit time.Duration) i
 		limit = 5 * time.Second
 	}
 	return func(yield func(bool) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
 		for w.Err() == nil && ctx.Err() == nil {
 			answered := w.ping(ctx)
 			select {
@@ -39,12 +41,13 @@ func (w *WebContents) Responsiveness(ctx context.Context, limit time.Duration) i
 	}
 }
 
-// ping asks the page's main thread for a sign of life.
+// ping asks the page's main thread for a sign of life. That a crashed page has
+// none is told by RenderProcessGone.
 func (w *WebContents) ping(ctx context.Context) <-chan struct{} {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		w.call(ctx, "Runtime.evaluate", map[string]string{"expression": "0"}, nil)
+		w.renderer(ctx, "Runtime.evaluate", map[string]string{"expression": "0"}, nil)
 	}()
 	return answered
 }

@@ -24,7 +24,8 @@ type Session struct {
 	cookies      *Cookies
 	interception *cdp.Interception
 
-	placing sync.Mutex // held while the session gets a host and a context
+	placing sync.Mutex    // held while the session gets a host and a context
+	front   chan struct{} // full while a page has to stay in front of the others
 
 	mu     sync.Mutex
 	at     *place // nil before the first use and after the host is gone
@@ -55,7 +56,7 @@ func (p *place) param() string {
 }
 
 func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Session {
-	s := &Session{browser: b, key: key, name: name, opts: o, pages: map[string]*WebContents{}}
+	s := &Session{browser: b, key: key, name: name, opts: o, pages: map[string]*WebContents{}, front: make(chan struct{}, 1)}
 	s.life, s.end = context.WithCancel(b.life)
 	s.cookies = newCookies(s)
 	s.interception = cdp.NewInterception(s.life)
@@ -315,12 +316,6 @@ func (s *Session) page(id string) *WebContents {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pages[id]
-}
-
-func (s *Session) changed(t *cdp.Target, before cdp.TargetInfo) {
-	if page := s.page(t.ID()); page != nil {
-		page.changed(before)
-	}
 }
 
 func (s *Session) targetGone(t *cdp.Target) {

@@ -47,19 +47,19 @@ func fill(t *testing.T, s *Session, url string) *WebContents {
 
 func refill(t *testing.T, page *WebContents) {
 	t.Helper()
-	run[any](t, page, `(async () => {
+	evaluated[any](t, page, `(async () => {
 		const { fill } = await import('/storage.js');
 		await fill();
 		await navigator.serviceWorker.register('/sw/sw.js');
 	})()`)
-	if got := look(t, page).kinds(); got != allKinds {
+	if got := readStored(t, page).kinds(); got != allKinds {
 		t.Fatalf("filled %s only", got)
 	}
 }
 
-func look(t *testing.T, page *WebContents) stored {
+func readStored(t *testing.T, page *WebContents) stored {
 	t.Helper()
-	return run[stored](t, page, `import('/storage.js').then(({report}) => report())`)
+	return evaluated[stored](t, page, `import('/storage.js').then(({report}) => report())`)
 }
 
 // wantStored waits until a page has these kinds of storage: renderers learn of
@@ -68,7 +68,7 @@ func wantStored(t *testing.T, what string, page *WebContents, want string) {
 	t.Helper()
 	var got string
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if got = look(t, page).kinds(); got == want {
+		if got = readStored(t, page).kinds(); got == want {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -176,7 +176,7 @@ func TestStorage_RefusesWhatIsNoOriginAndClearsNothing(t *testing.T) {
 			if err != nil && (!errors.As(err, &invalid) || err.Error() != "Invalid origin: '"+elsewhere+"'") {
 				t.Errorf("%s with %q: %v", name, elsewhere, err)
 			}
-			if got := look(t, page).kinds(); got != allKinds {
+			if got := readStored(t, page).kinds(); got != allKinds {
 				t.Fatalf("%s with %q left %q", name, elsewhere, got)
 			}
 		}
@@ -249,7 +249,7 @@ func TestStorage_SES2310_ClearDataClearsTheNamedOrigins(t *testing.T) {
 			one, two := fill(t, s, here), fill(t, s, there)
 			name := rand.Text()
 			cached := func(page *WebContents) string {
-				return run[string](t, page, `fetch('/cached?`+name+`').then(r => r.text())`)
+				return evaluated[string](t, page, `fetch('/cached?`+name+`').then(r => r.text())`)
 			}
 			first := []string{cached(one), cached(two)}
 
@@ -300,7 +300,7 @@ func TestStorage_ClearCacheMakesTheServerAnswerAgain(t *testing.T) {
 	}
 	name := rand.Text()
 	get := func(kind string) string {
-		return run[string](t, sessions[kind], `fetch('/cached?`+name+kind+`').then(r => r.text())`)
+		return evaluated[string](t, sessions[kind], `fetch('/cached?`+name+kind+`').then(r => r.text())`)
 	}
 	for _, kind := range sessionKinds {
 		get(kind)
@@ -335,7 +335,7 @@ func TestStorage_GetCacheSizeGrowsWithTheCache(t *testing.T) {
 		if n := size(); n > 100_000 {
 			t.Errorf("%s: %d bytes in an empty cache", kind, n)
 		}
-		run[int](t, page, `fetch('/megabyte').then(r => r.arrayBuffer()).then(b => b.byteLength)`)
+		evaluated[int](t, page, `fetch('/megabyte').then(r => r.arrayBuffer()).then(b => b.byteLength)`)
 		waitUntil(t, kind+": a megabyte in the cache", func() bool { n := size(); return n >= 1_000_000 && n < 1_100_000 })
 		if err := s.ClearCache(testContext(t)); err != nil {
 			t.Fatal(err)
@@ -370,7 +370,7 @@ func TestStorage_LocalStorageIsOnDiskWhenTheSessionIsClosed(t *testing.T) {
 	page := testPage(t, s, shared.server.URL("a.test", "/page/here"))
 	last := rand.Text()
 	for _, value := range []string{"first", "second", last} {
-		run[any](t, page, `value => { localStorage.setItem('k', value) }`, value)
+		evaluated[any](t, page, `value => { localStorage.setItem('k', value) }`, value)
 	}
 	var unsupported *UnsupportedError
 	if err := s.FlushStorageData(testContext(t)); !errors.As(err, &unsupported) {
@@ -381,7 +381,7 @@ func TestStorage_LocalStorageIsOnDiskWhenTheSessionIsClosed(t *testing.T) {
 	}
 	s = session()
 	page = testPage(t, s, shared.server.URL("a.test", "/page/here"))
-	wantEqual(t, "what was kept", run[string](t, page, `localStorage.getItem('k')`), last)
+	wantEqual(t, "what was kept", evaluated[string](t, page, `localStorage.getItem('k')`), last)
 	if err := s.Close(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -410,8 +410,8 @@ func TestNoCache_CX05_TheServerIsAskedEachTime(t *testing.T) {
 			worker.onmessage = e => done(e.data);
 		})`
 		fetched := func() []string {
-			run[any](t, page, frame)
-			return []string{run[string](t, page, `fetch('/cached?`+name+`').then(r => r.text())`), run[string](t, page, worker)}
+			evaluated[any](t, page, frame)
+			return []string{evaluated[string](t, page, `fetch('/cached?`+name+`').then(r => r.text())`), evaluated[string](t, page, worker)}
 		}
 		wantEqual(t, "first", fetched(), []string{"1", "1"})
 		want, frames := []string{"1", "1"}, 1

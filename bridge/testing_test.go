@@ -136,8 +136,8 @@ func testPage(t testing.TB, s *Session, url string) *WebContents {
 	return page
 }
 
-// run evaluates an expression in a page.
-func run[T any](t testing.TB, page *WebContents, expression string, args ...any) T {
+// evaluated is the value of an expression in a page.
+func evaluated[T any](t testing.TB, page *WebContents, expression string, args ...any) T {
 	t.Helper()
 	value, err := Evaluate[T](testContext(t), page, expression, args...)
 	if err != nil {

@@ -2,10 +2,12 @@ package bridge
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -23,20 +25,19 @@ type WebContents struct {
 	dialogHandler setter[func(context.Context, Dialog) DialogAnswer]
 	popups        listeners[*WebContents]
 	crashes       listeners[RenderProcessGone]
-	titles        listeners[string]
-	console       console
+	watchTitles   sync.Once
 	contexts      contexts
 	chromedp      chromedpContext
+	loads         atomic.Uint64 // that were started by calls
 
-	mu      sync.Mutex
-	closed  error // why it is gone
-	crashed bool
+	mu     sync.Mutex
+	closed error // why it is gone
 }
 
 func newWebContents(s *Session, t *cdp.Target, opener *WebContents) *WebContents {
 	w := &WebContents{session: s, target: t, opener: opener}
 	w.life, w.end = context.WithCancel(s.life)
-	go w.answerDialogs(t.Session.Events(w.life, cdp.QueueOptions{}, "Page.javascriptDialogOpening"))
+	go w.answerDialogs(t.Session.Events(w.life, cdp.QueueOptions{}, "Page.javascriptDialogOpening", "Page.javascriptDialogClosed"))
 	return w
 }
 
@@ -54,17 +55,9 @@ func (w *WebContents) setup() []cdp.Command {
 // about:blank). When loading fails the page is closed again and the error is
 // that of WebContents.LoadURL.
 func (s *Session) NewPage(ctx context.Context, url string) (*WebContents, error) {
-	at, err := s.place(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("opening a page: %w", err)
-	}
-	t, err := at.host.tree.CreateTarget(ctx, cdp.CreateTarget{BrowserContextID: at.param(), NewWindow: s.browser.opts.Headful})
+	page, err := s.blankPage(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("opening a page: %w", s.explain(err))
-	}
-	page := s.page(t.ID())
-	if page == nil {
-		return nil, fmt.Errorf("opening a page: %w", ErrPageClosed)
 	}
 	if url == "" || url == "about:blank" {
 		return page, nil
@@ -74,6 +67,45 @@ func (s *Session) NewPage(ctx context.Context, url string) (*WebContents, error)
 		return nil, err
 	}
 	return page, nil
+}
+
+// blankPage opens a page. One whose caller has gone is closed when it comes.
+func (s *Session) blankPage(ctx context.Context) (*WebContents, error) {
+	at, err := s.place(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	opened, failed := make(chan *cdp.Target), make(chan error, 1)
+	go func() {
+		t, err := at.host.tree.CreateTarget(at.host.life, cdp.CreateTarget{BrowserContextID: at.param(), NewWindow: s.browser.opts.Headful})
+		if err != nil {
+			failed <- err
+			return
+		}
+		select {
+		case opened <- t:
+		case <-ctx.Done():
+			t.Session.Conn().Send(closeTarget(t))
+		}
+	}()
+	select {
+	case t := <-opened:
+		if page := s.page(t.ID()); page != nil {
+			return page, nil
+		}
+		return nil, ErrPageClosed
+	case err := <-failed:
+		return nil, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func closeTarget(t *cdp.Target) cdp.Command {
+	return cdp.Command{Session: t.Session.Conn().Root(), Method: "Target.closeTarget", Params: map[string]string{"targetId": t.ID()}}
 }
 
 // NewPages returns an iterator over the pages that are opened in the session
@@ -88,8 +120,8 @@ func (w *WebContents) ID() string { return w.target.ID() }
 // Session is the session of the page.
 func (w *WebContents) Session() *Session { return w.session }
 
-// Opener is the page that opened this one, nil if none did or if it was opened
-// with noopener.
+// Opener is the page that opened this one, nil if none did. It knows of pages
+// that were opened with noopener too, whose scripts do not.
 func (w *WebContents) Opener() *WebContents { return w.opener }
 
 // CDP is the page's session of the protocol. The typed commands and events of
@@ -110,13 +142,46 @@ func (w *WebContents) Title(ctx context.Context) (string, error) {
 	return Evaluate[string](ctx, w, "document.title")
 }
 
+//go:embed js/titles.js
+var titlesJS string
+
+// titlesWorld is the isolated world in which titlesJS runs.
+const titlesWorld = "bridge-titles"
+
 // Titles returns an iterator over the titles that the page takes from now on:
 // Electron's page-title-updated. It ends with ctx and with the page.
-func (w *WebContents) Titles(ctx context.Context) iter.Seq[string] { return w.titles.listen(ctx, nil) }
+//
+// Chromium has no event for it. From the first call on, a script that the page
+// cannot see watches its documents.
+func (w *WebContents) Titles(ctx context.Context) iter.Seq[string] {
+	s := w.CDP()
+	called := s.Events(ctx, cdp.QueueOptions{Limit: listenerLimit, Overflow: cdp.DropOldest}, "Runtime.bindingCalled")
+	w.watchTitles.Do(func() {
+		w.contexts.watch(w, w.target) // Runtime.bindingCalled needs the domain
+		s.Conn().Send(
+			cdp.Command{Session: s, Method: "Runtime.addBinding", Params: map[string]string{"name": "bridgeTitle", "executionContextName": titlesWorld}},
+			cdp.Command{Session: s, Method: "Page.addScriptToEvaluateOnNewDocument", Params: map[string]any{"source": titlesJS, "worldName": titlesWorld, "runImmediately": true}},
+		)
+	})
+	return func(yield func(string) bool) {
+		for e, err := range called {
+			var ev struct {
+				Name    string `json:"name"`
+				Payload string `json:"payload"`
+			}
+			if err != nil || jsonv2.Unmarshal(e.Params, &ev, jsonv2.AllowInvalidUTF8(true)) != nil {
+				return
+			}
+			if ev.Name == "bridgeTitle" && !yield(ev.Payload) {
+				return
+			}
+		}
+	}
+}
 
-// Popups returns an iterator over the pages that this page opens from now on. A
-// pop-up belongs to the same session. Those opened with noopener come with
-// Session.NewPages only. It ends with ctx and with the page.
+// Popups returns an iterator over the pages that this page opens from now on,
+// with noopener too. A pop-up belongs to the same session. It ends with ctx and
+// with the page.
 func (w *WebContents) Popups(ctx context.Context) iter.Seq[*WebContents] {
 	return w.popups.listen(ctx, nil)
 }
@@ -138,11 +203,7 @@ func (w *WebContents) RenderProcessGone(ctx context.Context) iter.Seq[RenderProc
 
 // IsCrashed reports whether the page's renderer process has crashed and was not
 // replaced yet.
-func (w *WebContents) IsCrashed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.crashed
-}
+func (w *WebContents) IsCrashed() bool { return w.target.Renderer().Err() != nil }
 
 // Done is closed when the page is gone; Err then says why.
 func (w *WebContents) Done() <-chan struct{} { return w.life.Done() }
@@ -161,8 +222,8 @@ func (w *WebContents) Close(ctx context.Context) error {
 	if w.Err() != nil {
 		return nil
 	}
-	root := w.target.Session.Conn().Root()
-	err := root.Call(ctx, "Target.closeTarget", map[string]string{"targetId": w.ID()}, nil)
+	closing := closeTarget(w.target)
+	err := closing.Session.Call(ctx, closing.Method, closing.Params, nil)
 	if err != nil && w.Err() == nil {
 		return fmt.Errorf("closing the page: %w", w.explain(err))
 	}
@@ -184,32 +245,42 @@ func (w *WebContents) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	w.mu.Lock()
-	closed := w.closed
-	w.mu.Unlock()
+	closed := w.Err()
 	switch {
+	case closed != nil && errors.Is(err, closed):
+		return err
+	case closed != nil:
+		return fmt.Errorf("%w: %w", closed, err)
 	case errors.Is(err, cdp.ErrCrashed):
 		return fmt.Errorf("%w: %w", ErrRendererGone, err)
-	case errors.Is(err, cdp.ErrDetached) && closed == nil, errors.Is(err, cdp.ErrDetached) && errors.Is(closed, ErrPageClosed):
+	case errors.Is(err, cdp.ErrDetached): // the page is told in a moment
 		return fmt.Errorf("%w: %w", ErrPageClosed, err)
-	case closed != nil && !errors.Is(err, closed):
-		return fmt.Errorf("%w: %w", closed, err)
 	}
 	return err
 }
 
-// renderer is call for commands that the renderer process answers. A crashed
-// one never does, and Chromium does not answer for it.
-func (w *WebContents) renderer(ctx context.Context, s *cdp.Session, method string, params, result any) error {
-	if w.IsCrashed() {
-		return fmt.Errorf("%s: %w", method, ErrRendererGone)
+// renderer is call for commands that the renderer process answers.
+func (w *WebContents) renderer(ctx context.Context, method string, params, result any) error {
+	return w.explain(callRenderer(ctx, w.target, method, params, result))
+}
+
+// callRenderer sends a command that the renderer process of a target answers.
+// A *jsontext.Value for the result gets it as it came.
+func callRenderer(ctx context.Context, t *cdp.Target, method string, params, result any) error {
+	life := t.Renderer()
+	if life.Err() != nil {
+		// Not to be sent: Page.printToPDF on a crashed page ends Chromium.
+		return fmt.Errorf("%s: %w", method, context.Cause(life))
 	}
-	if raw, ok := result.(*jsonv2.Value); ok { // as it came: it can be large
-		body, err := s.CallRaw(ctx, method, params)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(life, func() { cancel(context.Cause(life)) })()
+	if raw, ok := result.(*jsonv2.Value); ok {
+		body, err := t.Session.CallRaw(ctx, method, params)
 		*raw = body
-		return w.explain(err)
+		return err
 	}
-	return w.explain(s.Call(ctx, method, params, result))
+	return t.Session.Call(ctx, method, params, result)
 }
 
 // gone is told that the page is closed, for the reason.
@@ -224,27 +295,6 @@ func (w *WebContents) gone(reason error) {
 	w.end()
 	w.popups.end()
 	w.crashes.end()
-	w.titles.end()
-	w.console.messages.end()
 }
 
-func (w *WebContents) crash(r RenderProcessGone) {
-	w.mu.Lock()
-	w.crashed = true
-	w.mu.Unlock()
-	w.contexts.clear()
-	w.crashes.tell(r)
-}
-
-// revived is told that the page has a document again.
-func (w *WebContents) revived() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.crashed = false
-}
-
-func (w *WebContents) changed(before cdp.TargetInfo) {
-	if now := w.target.Info(); now.Title != before.Title {
-		w.titles.tell(now.Title)
-	}
-}
+func (w *WebContents) crash(r RenderProcessGone) { w.crashes.tell(r) }

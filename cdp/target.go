@@ -1,6 +1,7 @@
 package cdp
 
 import (
+	"context"
 	"slices"
 	"sync"
 )
@@ -41,9 +42,21 @@ type Target struct {
 	tree  *Tree
 	ready chan struct{}
 
-	mu     sync.Mutex
-	info   TargetInfo
-	frames *frames // of the page, shared with its frame targets
+	mu       sync.Mutex
+	info     TargetInfo
+	frames   *frames // of the page, shared with its frame targets
+	renderer rendererLife
+}
+
+// rendererLife is the life of one renderer process.
+type rendererLife struct {
+	context.Context
+	end context.CancelCauseFunc
+}
+
+func newRendererLife() rendererLife {
+	ctx, end := context.WithCancelCause(context.Background())
+	return rendererLife{ctx, end}
 }
 
 // ID is the target's id. The id of a page is that of its main frame, the id of
@@ -61,6 +74,30 @@ func (t *Target) Info() TargetInfo {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.info
+}
+
+// Renderer ends when the process that runs the target crashes; its cause is
+// ErrCrashed. After the target was loaded again, in a new process, Renderer
+// returns the life of that one. A call that a crashed process should answer is
+// never answered: whoever waits for one waits for this too.
+func (t *Target) Renderer() context.Context {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.renderer
+}
+
+func (t *Target) crash() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.renderer.end(ErrCrashed)
+}
+
+func (t *Target) revive() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.renderer.Err() != nil {
+		t.renderer = newRendererLife()
+	}
 }
 
 // Page is the page that the target is or belongs to, nil for shared and service

@@ -175,9 +175,15 @@ func (tr *Tree) tapTargets() {
 			return
 		}
 		// A dead renderer answers nothing, and Chromium does not answer for it.
+		t.crash()
 		tr.conn.failCalls(t.Session, ErrCrashed)
 		if tr.opts.Crashed != nil {
 			tr.opts.Crashed(t, ev.Status, ev.ErrorCode)
+		}
+	})
+	tr.conn.tap("Inspector.targetReloadedAfterCrash", func(s *Session, _ []byte) {
+		if t := tr.bySession(s); t != nil {
+			t.revive()
 		}
 	})
 	tr.conn.tap("Target.targetDestroyed", func(s *Session, params []byte) {
@@ -205,7 +211,7 @@ func (tr *Tree) attached(parent *Session, sessionID string, info TargetInfo) {
 	if tr.bySession(&Session{id: sessionID}) != nil {
 		return
 	}
-	t := &Target{Session: tr.conn.attached(parent, sessionID), Parent: tr.bySession(parent), tree: tr, info: info, ready: make(chan struct{})}
+	t := &Target{Session: tr.conn.attached(parent, sessionID), Parent: tr.bySession(parent), tree: tr, info: info, ready: make(chan struct{}), renderer: newRendererLife()}
 	if t.info.BrowserContextID == "" && t.Parent != nil {
 		t.info.BrowserContextID = t.Parent.info.BrowserContextID
 	}
