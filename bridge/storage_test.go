@@ -3,6 +3,8 @@ package bridge
 import (
 	"crypto/rand"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +111,21 @@ func TestStorage_SES0552_ClearsTheNamedStoragesAndNoOthers(t *testing.T) {
 			wantStored(t, "the other origin", other, allKinds)
 		})
 	}
+}
+
+func TestStorage_SES0552_ClearsLocalStorageOfFiles(t *testing.T) {
+	eachKind(t, func(t *testing.T, s *Session) {
+		file := filepath.Join(testDir(t), "page.html")
+		if err := errors.Join(os.Chmod(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("<title>file</title>"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		page := testPage(t, s, "file://"+file)
+		other := fill(t, s, shared.server.TLSURL("good.test", "/page/here"))
+		run[any](t, page, `localStorage.setItem('k', 'v')`)
+		clearStorage(t, s, ClearStorageOptions{Origin: "file://", Storages: []string{"localstorage"}})
+		waitUntil(t, "an empty local storage", func() bool { return run[int](t, page, "localStorage.length") == 0 })
+		wantStored(t, "another origin", other, allKinds)
+	})
 }
 
 func TestStorage_CX66_WithoutOptionsClearsEverythingOfThisSessionOnly(t *testing.T) {
