@@ -121,9 +121,9 @@ func TestStorage_SES0552_ClearsLocalStorageOfFiles(t *testing.T) {
 		}
 		page := testPage(t, s, "file://"+file)
 		other := fill(t, s, shared.server.TLSURL("good.test", "/page/here"))
-		run[any](t, page, `localStorage.setItem('k', 'v')`)
+		evaluated[any](t, page, `localStorage.setItem('k', 'v')`)
 		clearStorage(t, s, ClearStorageOptions{Origin: "file://", Storages: []string{"localstorage"}})
-		waitUntil(t, "an empty local storage", func() bool { return run[int](t, page, "localStorage.length") == 0 })
+		waitUntil(t, "an empty local storage", func() bool { return evaluated[int](t, page, "localStorage.length") == 0 })
 		wantStored(t, "another origin", other, allKinds)
 	})
 }
