@@ -26,7 +26,6 @@ func TestConsole_TellsWhatIsWrittenAndWhere(t *testing.T) {
 		"console.error(new Error('e').message)":       {Level: "error", Text: "e"},
 		"console.debug('ü\\u0000\U0001F600')":         {Level: "debug", Text: "ü\x00\U0001F600"},
 		"console.info({a: 1}, [1, 2], document.body)": {Level: "info", Text: "Object Array(2) body"},
-		"console.log()":                               {Level: "log"},
 	} {
 		if _, err := Evaluate[any](ctx, page, code); err != nil {
 			t.Fatal(err)
