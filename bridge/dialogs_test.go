@@ -61,7 +61,7 @@ func TestDialogs_HaveSafeAnswersWithoutAHandlerAndWhenItPanics(t *testing.T) {
 	}
 }
 
-func TestDialogs_BeforeunloadDecidesWhetherThePageIsLeft(t *testing.T) {
+func TestDialogs_BeforeunloadKeepsThePage(t *testing.T) {
 	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), fixture.New(t)
 	page := testPage(t, s, server.URL("a.test", "/page/before"))
@@ -71,8 +71,7 @@ func TestDialogs_BeforeunloadDecidesWhetherThePageIsLeft(t *testing.T) {
 	if err := page.Click(ctx, "#beforeunload"); err != nil {
 		t.Fatal(err)
 	}
-	var leave bool
-	page.SetDialogHandler(func(_ context.Context, d Dialog) DialogAnswer { return DialogAnswer{Accept: leave} })
+	page.SetDialogHandler(func(context.Context, Dialog) DialogAnswer { return DialogAnswer{} })
 	ways := map[string]func(context.Context) error{
 		"LoadURL": func(ctx context.Context) error {
 			return page.LoadURL(ctx, server.URL("a.test", "/page/x"), LoadOptions{})
@@ -88,9 +87,25 @@ func TestDialogs_BeforeunloadDecidesWhetherThePageIsLeft(t *testing.T) {
 			t.Errorf("%s leads to %s", name, page.URL())
 		}
 	}
-	leave = true
+}
+
+func TestDialogs_BeforeunloadLetsThePageBeLeft(t *testing.T) {
+	t.Parallel()
+	ctx, s, server := testContext(t), memorySession(t), fixture.New(t)
+	page := testPage(t, s, server.URL("a.test", "/dialogs"))
+	if err := page.Click(ctx, "#beforeunload"); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan string, 1)
+	page.SetDialogHandler(func(_ context.Context, d Dialog) DialogAnswer {
+		asked <- d.Type
+		return DialogAnswer{Accept: true}
+	})
 	if err := page.LoadURL(ctx, server.URL("a.test", "/page/x"), LoadOptions{}); err != nil {
 		t.Errorf("with the answer to leave: %v", err)
+	}
+	if kind := next(t, asked); kind != "beforeunload" {
+		t.Errorf("the page asked by %q", kind)
 	}
 }
 

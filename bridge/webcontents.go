@@ -8,6 +8,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -222,18 +223,28 @@ func (w *WebContents) Close(ctx context.Context) error {
 	if w.Err() != nil {
 		return nil
 	}
-	closing := closeTarget(w.target)
-	err := closing.Session.Call(ctx, closing.Method, closing.Params, nil)
-	if err != nil && w.Err() == nil {
-		return fmt.Errorf("closing the page: %w", w.explain(err))
-	}
-	select {
-	case <-w.life.Done():
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("closing the page: %w", context.Cause(ctx))
+	ask := time.NewTicker(closeAgain)
+	defer ask.Stop()
+	for {
+		closing := closeTarget(w.target)
+		err := closing.Session.Call(ctx, closing.Method, closing.Params, nil)
+		if err != nil && w.Err() == nil {
+			return fmt.Errorf("closing the page: %w", w.explain(err))
+		}
+		select {
+		case <-w.life.Done():
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("closing the page: %w", context.Cause(ctx))
+		case <-ask.C:
+		}
 	}
 }
+
+// closeAgain is how long a page has to close before it is asked again. Chromium
+// forgets the wish when the page gets a new document at that moment
+// (TestClose_WhileADocumentArrives shows it where it still does).
+const closeAgain = time.Second
 
 // call sends a command to the page's session.
 func (w *WebContents) call(ctx context.Context, method string, params, result any) error {

@@ -515,3 +515,20 @@ func TestPages_OfTwoSessionsDoOppositeThings(t *testing.T) {
 		t.Error("a session lists another's page")
 	}
 }
+
+func TestClose_WhileADocumentArrives(t *testing.T) {
+	t.Parallel()
+	ctx, s, server := testContext(t), memorySession(t), fixture.New(t)
+	release := server.Hold("/held")
+	defer release()
+	serveHTML(server, "/arrives", `<script src="/held"></script>`)
+	for range 10 {
+		page := testPage(t, s, "")
+		if err := page.LoadURL(ctx, server.URL("a.test", "/arrives"), LoadOptions{WaitUntil: WaitCommit}); err != nil {
+			t.Fatal(err)
+		}
+		if err := page.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
