@@ -44,8 +44,10 @@ type Row struct {
 	Workload string `json:"workload"`
 	// Start says with whose switches chromedp's Chromium was started, where that
 	// matters.
-	Start  string  `json:"start,omitempty"`
-	Metric Metric  `json:"metric"`
+	Start  string `json:"start,omitempty"`
+	Metric Metric `json:"metric"`
+	// Op is one operation, in words.
+	Op     string  `json:"op"`
 	Values []Value `json:"values"` // chromedp's, the bridge's, raw's
 	// Ratio is chromedp's value by the bridge's, 0 where one is missing.
 	Ratio float64  `json:"ratio,omitempty"`
@@ -86,7 +88,7 @@ func (r *Results) Rows(all bool) []Row {
 }
 
 func (r *Results) row(w Workload, m Metric, peer Kind, goals []Goal) Row {
-	row := Row{Workload: w.Name, Metric: m}
+	row := Row{Workload: w.Name, Metric: m, Op: w.Op}
 	if w.Starts {
 		row.Start = "same switches"
 		if peer == ChromedpDefault {
@@ -128,13 +130,17 @@ func (r *Results) WriteTable(w io.Writer, rows []Row) error {
 	for _, line := range r.About {
 		fmt.Fprintf(&b, "%s\n", line)
 	}
-	b.WriteString("\n| workload | measure, an operation | chromedp | bridge | raw floor | chromedp ÷ bridge | goal | met |\n|---|---|---:|---:|---:|---:|---|---|\n")
+	b.WriteString("\n| workload | measure | chromedp | bridge | raw floor | chromedp ÷ bridge | goal | met |\n|---|---|---:|---:|---:|---:|---|---|\n")
 	for _, row := range rows {
 		name := row.Workload
 		if row.Start != "" {
 			name += " (" + row.Start + ")"
 		}
-		fmt.Fprintf(&b, "| %s | %s |", name, row.Metric)
+		measure := string(row.Metric)
+		if row.Metric != ClientPeak {
+			measure += " per " + row.Op
+		}
+		fmt.Fprintf(&b, "| %s | %s |", name, measure)
 		for _, v := range row.Values {
 			fmt.Fprintf(&b, " %s |", v.text(row.Metric))
 		}
