@@ -38,8 +38,6 @@ type TreeOptions struct {
 	Adopt func(t *Target) (setup []Command, keep bool)
 	// Attached is told of each adopted target after its set-up was sent.
 	Attached func(t *Target)
-	// Changed is told when the browser's information on a target changed.
-	Changed func(t *Target, before TargetInfo)
 	// Gone is told of each adopted target that is detached: closed, or a frame
 	// that moved into another process. It is not told when the connection ends.
 	Gone func(t *Target)
@@ -318,12 +316,8 @@ func (tr *Tree) changed(info TargetInfo) {
 		return
 	}
 	t.mu.Lock()
-	before := t.info
+	defer t.mu.Unlock()
 	t.info.Title, t.info.URL = info.Title, info.URL
-	t.mu.Unlock()
-	if tr.opts.Changed != nil && (before.Title != info.Title || before.URL != info.URL) {
-		tr.opts.Changed(t, before)
-	}
 }
 
 func (tr *Tree) tapFrames() {
