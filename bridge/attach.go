@@ -12,7 +12,8 @@ import (
 // whole browser. See Session.Attach.
 type RawConn struct {
 	client *cdp.RawConn
-	stop   func() bool
+	life   context.Context // ends with the session, and by Close
+	end    context.CancelFunc
 	done   func()
 }
 
@@ -39,7 +40,8 @@ func (s *Session) Attach(ctx context.Context) (*RawConn, error) {
 	}
 	h.countClient(1)
 	r := &RawConn{client: client, done: sync.OnceFunc(func() { h.countClient(-1) })}
-	r.stop = context.AfterFunc(s.life, func() { r.Close() })
+	r.life, r.end = context.WithCancel(s.life)
+	context.AfterFunc(r.life, func() { r.Close() })
 	return r, nil
 }
 
@@ -73,7 +75,7 @@ func (r *RawConn) WriteFrame(ctx context.Context, frame []byte) error {
 // Close ends the client: its sessions are detached, and the pages and contexts
 // that it made are closed.
 func (r *RawConn) Close() error {
-	r.stop()
+	r.end()
 	r.done()
 	return r.client.Close()
 }

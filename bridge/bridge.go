@@ -77,10 +77,15 @@ type Browser struct {
 	goneHandler    setter[func(*HostGoneError)]
 	createdHandler setter[func(*Session)]
 
-	pooling sync.Mutex // held while a host for sessions in memory is chosen
+	pooling  turn           // of who chooses a host for a session in memory
+	starting sync.WaitGroup // hosts that are being started
+	closing  context.Context
+	stop     context.CancelCauseFunc
+	close    func() error // once
 
 	mu       sync.Mutex
 	sessions map[sessionKey]*Session
+	turns    map[sessionKey]turn // of persistent sessions
 	hosts    []*host
 	closed   bool
 }
@@ -128,11 +133,13 @@ func newBrowser(o Options) *Browser {
 	if o.ClientsPerHost <= 0 {
 		o.ClientsPerHost = 32
 	}
-	b := &Browser{opts: o, log: o.Logger, sessions: map[sessionKey]*Session{}}
+	b := &Browser{opts: o, log: o.Logger, pooling: newTurn(), sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{}}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
 	b.life, b.end = context.WithCancel(context.Background())
+	b.closing, b.stop = context.WithCancelCause(context.Background())
+	b.close = sync.OnceValue(b.closeAll)
 	return b
 }
 
@@ -151,7 +158,9 @@ func (b *Browser) Sessions() []*Session {
 	defer b.mu.Unlock()
 	out := make([]*Session, 0, len(b.sessions))
 	for _, s := range b.sessions {
-		out = append(out, s)
+		if s.announced.Load() {
+			out = append(out, s)
+		}
 	}
 	slices.SortFunc(out, func(a, c *Session) int { return a.key.compare(c.key) })
 	return out
@@ -168,12 +177,22 @@ func (b *Browser) OnSessionCreated(handler func(*Session)) { b.createdHandler.se
 // what was on disk.
 func (b *Browser) OnHostGone(handler func(*HostGoneError)) { b.goneHandler.set(handler) }
 
-// Healthy asks every Chromium process for a sign of life and returns the first
-// that gives none before ctx ends.
+// Healthy asks every Chromium process for a sign of life, and returns an error
+// that names those that give none before ctx ends, and the sessions whose
+// process has ended and was not started again yet.
 func (b *Browser) Healthy(ctx context.Context) error {
 	b.mu.Lock()
-	hosts := slices.Clone(b.hosts)
+	hosts, closed := slices.Clone(b.hosts), b.closed
 	b.mu.Unlock()
+	if closed {
+		return errBrowserClosed
+	}
+	var homeless []error
+	for _, s := range b.Sessions() {
+		if at, err := s.present(); at == nil && err == nil {
+			homeless = append(homeless, fmt.Errorf("%s has no process: %w", s.title(), ErrHostGone))
+		}
+	}
 	errs := make([]error, len(hosts))
 	var wg sync.WaitGroup
 	for i, h := range hosts {
@@ -184,16 +203,21 @@ func (b *Browser) Healthy(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, homeless...)...)
 }
 
-// Close ends all sessions and all Chromium processes. What belongs on disk is
-// written, temporary directories are removed.
-func (b *Browser) Close() error {
+// Close ends all sessions and all Chromium processes, those that are being
+// started included. What belongs on disk is written, temporary directories are
+// removed. Whoever calls it again waits for the first.
+func (b *Browser) Close() error { return b.close() }
+
+func (b *Browser) closeAll() error {
 	b.mu.Lock()
 	b.closed = true
 	sessions := slices.Collect(maps.Values(b.sessions))
 	b.mu.Unlock()
+	b.stop(errBrowserClosed)
+	b.starting.Wait()
 	for _, s := range sessions {
 		s.finish()
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 )
@@ -26,7 +27,20 @@ type ScreenshotOptions struct {
 	Transparent bool
 }
 
-// Screenshot returns a picture of the page.
+func (o ScreenshotOptions) check() error {
+	switch {
+	case o.FullPage && o.Selector != "":
+		return invalidArgument("FullPage and Selector exclude each other")
+	case !slices.Contains([]string{"", "png", "jpeg", "webp"}, o.Format):
+		return invalidArgument("Format is png, jpeg or webp, not %q", o.Format)
+	case o.Quality < 0 || o.Quality > 100:
+		return invalidArgument("Quality is from 1 to 100, or 0 for the default, not %d", o.Quality)
+	}
+	return nil
+}
+
+// Screenshot returns a picture of the page. Options that make no sense are an
+// *InvalidArgumentError.
 func (w *WebContents) Screenshot(ctx context.Context, o ScreenshotOptions) ([]byte, error) {
 	shot, err := w.screenshot(ctx, o)
 	if err != nil {
@@ -44,8 +58,8 @@ type viewport struct {
 }
 
 func (w *WebContents) screenshot(ctx context.Context, o ScreenshotOptions) ([]byte, error) {
-	if o.FullPage && o.Selector != "" {
-		return nil, invalidArgument("FullPage and Selector exclude each other")
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	params := struct {
 		Format                string    `json:"format,omitzero"`

@@ -30,7 +30,7 @@ func Connect(ctx context.Context, address string, o Options) (*Browser, error) {
 	}
 	b := newBrowser(o)
 	// The default session is there before the first page is adopted.
-	s, _, err := b.entry(sessionKey{}, "", PartitionOptions{})
+	s, err := b.entry(sessionKey{}, "", PartitionOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -38,10 +38,13 @@ func Connect(ctx context.Context, address string, o Options) (*Browser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the browser at %s: %w", address, err)
 	}
-	if _, err := s.place(ctx); err != nil {
+	_, err = s.place(ctx)
+	b.leave(s, err != nil)
+	if err != nil {
 		b.Close()
 		return nil, err
 	}
+	s.announced.Store(true)
 	return b, nil
 }
 

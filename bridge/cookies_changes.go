@@ -103,7 +103,7 @@ func (c *Cookies) lookOnce(life context.Context, watch *cookieWatch) {
 		return
 	}
 	defer c.unlock()
-	at := c.session.placed()
+	at, _ := c.session.present()
 	if c.watch != watch || at == nil {
 		return // its process has ended: looking is no reason to start another
 	}
@@ -115,13 +115,6 @@ func (c *Cookies) lookOnce(life context.Context, watch *cookieWatch) {
 		watch.see(jar, author{})
 		watch.wire = wire
 	}
-}
-
-// placed is where the session is, nil where it has no place now.
-func (s *Session) placed() *place {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
 }
 
 // author is who made the changes that a look finds.

@@ -25,8 +25,8 @@ type host struct {
 	process *chromium.Process // nil for a browser that the bridge did not start
 	tree    *cdp.Tree
 	hidden  *cdp.HiddenPages
-	life    context.Context // ends with the process
-	end     context.CancelFunc
+	life    context.Context // ends with the process; its cause says how
+	end     context.CancelCauseFunc
 
 	extension hostExtension
 
@@ -95,6 +95,11 @@ func (h *host) partitions() []string {
 // startHost starts a Chromium on a directory ("" is a temporary one). owner is
 // the session of its default context, nil for a host of the pool.
 func (b *Browser) startHost(ctx context.Context, name, userDataDir string, owner *Session) (*host, error) {
+	ctx, end, err := b.beginStart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	o := b.opts.chromium()
 	o.Binary, o.UserDataDir = b.binary, userDataDir
 	o.Disposable = b.temp != nil && strings.HasPrefix(userDataDir, b.temp.Path())
@@ -114,11 +119,28 @@ func (b *Browser) startHost(ctx context.Context, name, userDataDir string, owner
 	return h, nil
 }
 
+// beginStart makes Close wait for a start and the start end with Close.
+func (b *Browser) beginStart(ctx context.Context) (context.Context, func(), error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, nil, errBrowserClosed
+	}
+	b.starting.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(b.closing, func() { cancel(context.Cause(b.closing)) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		b.starting.Done()
+	}, nil
+}
+
 // connectHost makes a host of a connection and waits for its first sign of
 // life.
 func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport, p *chromium.Process, owner *Session) (*host, error) {
 	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}}
-	h.life, h.end = context.WithCancel(context.Background())
+	h.life, h.end = context.WithCancelCause(context.Background())
 	h.tree = cdp.NewTree(t, cdp.ConnOptions{
 		Cause: h.ended,
 		Malformed: func(head []byte) {
@@ -134,7 +156,7 @@ func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport,
 	defer b.mu.Unlock()
 	if b.closed {
 		h.tree.Conn().Close()
-		return nil, ErrSessionClosed
+		return nil, errBrowserClosed
 	}
 	b.hosts = append(b.hosts, h)
 	go h.watch()
@@ -180,7 +202,7 @@ func (h *host) ended(cause error) error {
 // watch ends what hangs on the host when the connection has ended.
 func (h *host) watch() {
 	<-h.tree.Conn().Done()
-	h.end()
+	h.end(h.tree.Conn().Err())
 	h.mu.Lock()
 	sessions, closing, gone := h.contexts, h.closing, h.gone
 	h.contexts = map[string]*Session{}
@@ -279,8 +301,10 @@ func (h *host) crashed(t *cdp.Target, status string, code int) {
 // pooledHost returns a host with room for one more session in memory, starting
 // one where there is none, and reserves the room.
 func (b *Browser) pooledHost(ctx context.Context) (*host, error) {
-	b.pooling.Lock()
-	defer b.pooling.Unlock()
+	if err := b.pooling.take(ctx); err != nil {
+		return nil, err
+	}
+	defer b.pooling.give()
 	for _, h := range b.pool() {
 		if h.reserve() {
 			return h, nil

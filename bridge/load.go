@@ -50,7 +50,14 @@ type LoadOptions struct {
 //
 // Navigations that the new document itself starts before it is done are
 // followed: LoadURL returns when the last document is done.
+//
+// Chromium's own pages (chrome:) are refused in a session in memory that shares
+// a process, with an *UnsupportedError: some of them end the whole process
+// there.
 func (w *WebContents) LoadURL(ctx context.Context, url string, o LoadOptions) error {
+	if cdp.IsBrowserPage(url) && w.session.key.memory && !w.session.opts.OwnProcess {
+		return &UnsupportedError{Feature: url, Reason: "Chromium's own pages can crash it in a session in memory", Instead: "use a persistent session, or PartitionOptions.OwnProcess"}
+	}
 	n := navigation{what: "loading " + url, until: o.WaitUntil}
 	return w.navigate(ctx, &n, func(ctx context.Context) error {
 		params := map[string]string{"url": url}
@@ -82,6 +89,9 @@ func (w *WebContents) LoadURL(ctx context.Context, url string, o LoadOptions) er
 // LoadFile loads a local file. Chromium reads it with its own rights, which are
 // those of an unprivileged user when the bridge runs as root.
 func (w *WebContents) LoadFile(ctx context.Context, path string, o LoadOptions) error {
+	if path == "" {
+		return invalidArgument("LoadFile takes the path of a file, not an empty one")
+	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return err

@@ -72,56 +72,83 @@ func (b *Browser) FromPath(ctx context.Context, path string, o PartitionOptions)
 	case !filepath.IsAbs(path):
 		return nil, invalidArgument("An absolute path was not provided")
 	}
-	return b.session(ctx, sessionKey{path: path}, path, o)
+	return b.session(ctx, sessionKey{path: filepath.Clean(path)}, path, o)
 }
 
 // session returns the session with the key. Calls for different keys do not wait
 // for one another.
 func (b *Browser) session(ctx context.Context, key sessionKey, name string, o PartitionOptions) (*Session, error) {
 	for {
-		s, fresh, err := b.entry(key, name, o)
+		s, err := b.entry(key, name, o)
 		if err != nil {
 			return nil, fmt.Errorf("session %q: %w", name, err)
 		}
 		_, err = s.place(ctx)
+		b.leave(s, err != nil)
 		switch {
-		case err == nil && !fresh:
-			return s, nil
 		case err == nil:
-			if created := b.createdHandler.get(); created != nil {
+			if created := b.createdHandler.get(); s.announced.CompareAndSwap(false, true) && created != nil {
 				b.safely("OnSessionCreated", func() { created(s) })
 			}
 			return s, nil
-		case fresh:
-			s.finish()
-			return nil, fmt.Errorf("session %q: %w", name, err)
 		case !errors.Is(err, ErrSessionClosed):
 			return nil, fmt.Errorf("session %q: %w", name, err)
 		}
-		// Whoever was creating it has failed: it is our turn.
+		// It was closed while we waited for it: the next one is ours.
 	}
 }
 
-// entry finds or adds the session with the key.
-func (b *Browser) entry(key sessionKey, name string, o PartitionOptions) (s *Session, fresh bool, err error) {
+// entry finds or adds the session with the key, for a caller that then leaves
+// it.
+func (b *Browser) entry(key sessionKey, name string, o PartitionOptions) (*Session, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil, false, fmt.Errorf("the bridge is closed: %w", ErrSessionClosed)
+		return nil, errBrowserClosed
 	}
-	if s := b.sessions[key]; s != nil {
-		return s, false, nil
-	}
-	if b.remote != nil && !key.memory && key != (sessionKey{}) {
-		return nil, false, &UnsupportedError{
-			Feature: "a further persistent session",
-			Reason:  "the browser was not started by the bridge, and a running browser takes no further directory",
-			Instead: "use Launch, or a session in memory",
+	s := b.sessions[key]
+	if s == nil {
+		if b.remote != nil && !key.memory && key != (sessionKey{}) {
+			return nil, &UnsupportedError{
+				Feature: "a further persistent session",
+				Reason:  "the browser was not started by the bridge, and a running browser takes no further directory",
+				Instead: "use Launch, or a session in memory",
+			}
 		}
+		s = newSession(b, key, name, o)
+		b.sessions[key] = s
 	}
-	s = newSession(b, key, name, o)
-	b.sessions[key] = s
-	return s, true, nil
+	s.callers++
+	return s, nil
+}
+
+var errBrowserClosed = fmt.Errorf("the bridge is closed: %w", ErrSessionClosed)
+
+// leave forgets a session that never had a place, when the last who wanted it
+// has failed.
+func (b *Browser) leave(s *Session, failed bool) {
+	b.mu.Lock()
+	s.callers--
+	forget := failed && s.callers == 0 && !s.announced.Load() && b.sessions[s.key] == s
+	if forget {
+		delete(b.sessions, s.key)
+	}
+	b.mu.Unlock()
+	if forget {
+		s.finish()
+	}
+}
+
+// turnOf is who may start or end the Chromium process of a directory: one
+// session at a time, also of two that have the same key one after the other.
+func (b *Browser) turnOf(key sessionKey) turn {
+	if key.memory {
+		return newTurn()
+	}
+	if b.turns[key] == nil {
+		b.turns[key] = newTurn()
+	}
+	return b.turns[key]
 }
 
 // partitionDir is the directory of a partition's name. It differs for names

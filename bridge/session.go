@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 )
@@ -24,8 +25,10 @@ type Session struct {
 	cookies      *Cookies
 	interception *cdp.Interception
 
-	placing sync.Mutex    // held while the session gets a host and a context
-	front   chan struct{} // full while a page has to stay in front of the others
+	placing   turn          // of who gives the session a host and a context
+	announced atomic.Bool   // to OnSessionCreated: it has had a place
+	callers   int           // of FromPartition that wait for it; guarded by Browser.mu
+	front     chan struct{} // full while a page has to stay in front of the others
 
 	mu     sync.Mutex
 	at     *place // nil before the first use and after the host is gone
@@ -58,6 +61,7 @@ func (p *place) param() string {
 func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Session {
 	s := &Session{browser: b, key: key, name: name, opts: o, pages: map[string]*WebContents{}, front: make(chan struct{}, 1)}
 	s.life, s.end = context.WithCancel(b.life)
+	s.placing = b.turnOf(key)
 	s.cookies = newCookies(s)
 	s.interception = cdp.NewInterception(s.life)
 	return s
@@ -115,29 +119,60 @@ func (s *Session) GetUserAgent(ctx context.Context) (string, error) {
 // place returns where the session is, and gets it a place where it has none:
 // at its first use, and after its Chromium process has ended.
 func (s *Session) place(ctx context.Context) (*place, error) {
-	s.placing.Lock()
-	defer s.placing.Unlock()
-	s.mu.Lock()
-	at, closed := s.at, s.closed
-	s.mu.Unlock()
-	switch {
-	case closed:
-		return nil, ErrSessionClosed
-	case at != nil:
-		return at, nil
+	if at, err := s.present(); at != nil || err != nil {
+		return at, err
+	}
+	if err := s.placing.take(ctx); err != nil {
+		return nil, err
+	}
+	defer s.placing.give()
+	if at, err := s.present(); at != nil || err != nil {
+		return at, err
 	}
 	at, err := s.settle(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if at.host.life.Err() != nil {
-		at.host.removeContext(at.contextID)
-		return nil, fmt.Errorf("%w right after its start", ErrHostGone)
+	if !s.closed && at.host.life.Err() == nil {
+		s.at = at
+		s.mu.Unlock()
+		return at, nil
 	}
-	s.at = at
-	return at, nil
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return nil, errors.Join(ErrSessionClosed, at.vacate(context.WithoutCancel(ctx)))
+	}
+	at.host.removeContext(at.contextID)
+	return nil, context.Cause(at.host.life)
+}
+
+// present is where the session is, nil when it has no place.
+func (s *Session) present() (*place, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrSessionClosed
+	}
+	return s.at, nil
+}
+
+// vacate gives a place back.
+func (p *place) vacate(ctx context.Context) error {
+	if p.isDefault() {
+		return p.host.close()
+	}
+	p.host.hidden.CloseContext(p.contextID)
+	err := p.host.root().Call(ctx, "Target.disposeBrowserContext", map[string]string{"browserContextId": p.contextID}, nil)
+	p.host.removeContext(p.contextID)
+	if p.host.retire() {
+		err = errors.Join(err, p.host.close())
+	}
+	if errors.Is(err, ErrHostGone) {
+		return nil // and the context with it
+	}
+	return err
 }
 
 // settle finds or starts a host and makes the session's context there.
@@ -211,25 +246,22 @@ func (s *Session) Close(ctx context.Context) error {
 	if s.key == (sessionKey{}) {
 		return &UnsupportedError{Feature: "closing the default session", Reason: "it carries the browser", Instead: "use Browser.Close"}
 	}
-	s.placing.Lock()
-	defer s.placing.Unlock()
-	s.mu.Lock()
-	at := s.at
-	s.mu.Unlock()
+	if err := s.placing.take(ctx); err != nil {
+		return fmt.Errorf("closing %s: %w", s.title(), err)
+	}
+	defer s.placing.give()
+	at, err := s.present()
+	if err != nil {
+		return nil // it is closed
+	}
 	s.finish()
 	if at == nil {
 		return nil
 	}
-	if at.isDefault() {
-		return at.host.close()
+	if err := at.vacate(ctx); err != nil {
+		return fmt.Errorf("closing %s: %w", s.title(), err)
 	}
-	at.host.hidden.CloseContext(at.contextID)
-	err := at.host.root().Call(ctx, "Target.disposeBrowserContext", map[string]string{"browserContextId": at.contextID}, nil)
-	at.host.removeContext(at.contextID)
-	if at.host.retire() {
-		err = errors.Join(err, at.host.close())
-	}
-	return err
+	return nil
 }
 
 // finish makes the session refuse calls from now on.
@@ -244,10 +276,10 @@ func (s *Session) finish() {
 	pages := s.pages
 	s.pages, s.order = map[string]*WebContents{}, nil
 	s.mu.Unlock()
-	s.end()
 	for _, page := range pages {
 		page.gone(ErrSessionClosed)
 	}
+	s.end()
 	s.pageListeners.end()
 }
 

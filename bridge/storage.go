@@ -67,7 +67,19 @@ func (s *Session) ClearStorageData(ctx context.Context, o ClearStorageOptions) e
 	if o.Storages != nil {
 		types = translated(o.Storages, storages(), strings.ToLower)
 	}
+	if origin == "file://" {
+		types = withoutCookies(types)
+	}
 	return s.clear(ctx, origin, types)
+}
+
+// withoutCookies is for an origin without a host, for which Chromium would clear
+// the cookies of all hosts. Files have none.
+func withoutCookies(types []string) []string {
+	if slices.Contains(types, everything) {
+		types = slices.Sorted(maps.Values(storages()))
+	}
+	return slices.DeleteFunc(slices.Compact(types), func(name string) bool { return name == "cookies" })
 }
 
 // translated are the names that a table has, without repetitions.
@@ -349,8 +361,12 @@ func (s *Session) ClearData(ctx context.Context, o ClearDataOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.OriginMatchingMode == "origin-in-all-contexts" {
+	switch o.OriginMatchingMode {
+	case "", "third-parties-included":
+	case "origin-in-all-contexts":
 		return &UnsupportedError{Feature: "originMatchingMode origin-in-all-contexts", Reason: "Chromium clears by third-parties-included only", Instead: "leave it out"}
+	default:
+		return invalidArgument("Invalid value for originMatchingMode: '%s'", o.OriginMatchingMode)
 	}
 	types := o.DataTypes
 	if types == nil {

@@ -166,7 +166,8 @@ func testDir(t testing.TB) string {
 // has learned it.
 func kill(t testing.TB, s *Session) {
 	t.Helper()
-	h := s.placed().host
+	at, _ := s.present()
+	h := at.host
 	gone := make(chan struct{})
 	s.browser.OnHostGone(func(*HostGoneError) { close(gone) })
 	if err := h.process.Kill(); err != nil {

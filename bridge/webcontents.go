@@ -81,6 +81,7 @@ func (s *Session) blankPage(ctx context.Context) (*WebContents, error) {
 	}
 	opened, failed := make(chan *cdp.Target), make(chan error, 1)
 	go func() {
+		// Not with the caller's context: a page that comes late has to be closed.
 		t, err := at.host.tree.CreateTarget(at.host.life, cdp.CreateTarget{BrowserContextID: at.param(), NewWindow: s.browser.opts.Headful})
 		if err != nil {
 			failed <- err

@@ -36,6 +36,7 @@ func clientRules() map[string]clientRule {
 		"Target.getBrowserContexts":       getBrowserContexts,
 		"Target.createBrowserContext":     createBrowserContext,
 		"Target.disposeBrowserContext":    disposeBrowserContext,
+		"Page.navigate":                   navigateClient,
 		"Storage.getCookies":              inContext,
 		"Storage.setCookies":              inContext,
 		"Storage.clearCookies":            inContext,
@@ -178,6 +179,10 @@ func createTarget(r *RawConn, ctx context.Context, _ *Session, f clientFrame) {
 		r.fail(f, &Error{Code: -32602, Message: "Failed to find browser context with id " + p.BrowserContextID})
 		return
 	}
+	if !r.mayOpen(p.URL) {
+		r.fail(f, notInMemory(p.URL))
+		return
+	}
 	url := p.URL
 	p.BrowserContextID, p.URL = inContext, "about:blank"
 	r.forward(ctx, r.tree.conn.Root(), f, p.CreateTarget, func(result jsonv2.Value) (jsonv2.Value, error) {
@@ -208,6 +213,44 @@ func (t *Target) navigateWhenReady(url string) {
 	case <-t.Ready():
 		t.Session.conn.Send(Command{Session: t.Session, Method: "Page.navigate", Params: map[string]string{"url": url}})
 	case <-t.Session.Done():
+	}
+}
+
+// IsBrowserPage reports whether an address is one of Chromium's own pages. In a
+// browser context that was created, chrome://settings and chrome://history end
+// the whole browser.
+func IsBrowserPage(address string) bool {
+	address = strings.ToLower(strings.TrimLeft(address, " \t\r\n"))
+	for rest, ok := address, true; ok; rest, ok = strings.CutPrefix(rest, "view-source:") {
+		address = rest
+	}
+	return strings.HasPrefix(address, "chrome:") || strings.HasPrefix(address, "devtools:")
+}
+
+// mayOpen reports whether a client may open an address.
+func (r *RawConn) mayOpen(address string) bool {
+	return r.opts.DefaultContext || !IsBrowserPage(address)
+}
+
+func notInMemory(address string) error {
+	return &Error{Code: -32000, Message: address + " is not offered in a session in memory: Chromium's own pages can crash it there"}
+}
+
+// navigateClient passes on a page that the client may open.
+func navigateClient(r *RawConn, ctx context.Context, s *Session, f clientFrame) {
+	var p struct {
+		URL string `json:"url"`
+		members
+	}
+	switch err := jsonv2.Unmarshal(f.Params, &p); {
+	case s == r.root:
+		r.fail(f, &Error{Code: -32601, Message: "'Page.navigate' wasn't found"})
+	case err != nil:
+		r.fail(f, &Error{Code: -32602, Message: fmt.Sprintf("Invalid parameters: %v", err)})
+	case !r.mayOpen(p.URL):
+		r.fail(f, notInMemory(p.URL))
+	default:
+		pass(r, ctx, s, f)
 	}
 }
 

@@ -63,13 +63,16 @@ func (e *TooOldError) Error() string {
 // for real. It gives up when ctx ends, at the latest after 20 seconds. Errors are
 // *NotABrowserError and *TooOldError (with the version returned beside it).
 func ProbeVersion(ctx context.Context, binary string) (Version, error) {
-	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
+	limited, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
-	output, err := versionText(ctx, binary)
+	output, err := versionText(limited, binary)
 	v, ok := parseVersion(output)
 	if !ok {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+		if ctx.Err() != nil { // the caller's wish, no fault of the binary
+			return Version{}, fmt.Errorf("chromium: asking %s for its version: %w", binary, context.Cause(ctx))
+		}
+		if limited.Err() != nil {
+			err = context.Cause(limited)
 		}
 		return Version{}, &NotABrowserError{Path: binary, Output: output, Err: err}
 	}

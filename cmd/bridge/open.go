@@ -89,6 +89,9 @@ func (f *openFlags) run(cmd *cobra.Command, urls []string) error {
 	if f.partition == "" || strings.HasPrefix(f.partition, "persist:") {
 		return &usageError{fmt.Errorf("--partition takes a name, without persist:, not %q", f.partition)}
 	}
+	if f.timeout <= 0 {
+		return &usageError{fmt.Errorf("--timeout takes a time above zero, not %v", f.timeout)}
+	}
 	for i, u := range urls {
 		address, err := addressOf(u)
 		if err != nil {
@@ -110,10 +113,10 @@ func (f *openFlags) run(cmd *cobra.Command, urls []string) error {
 	progress := newProgress(f.json)
 	visits, err := f.visitAll(ctx, progress, urls)
 	progress.done()
-	if err != nil {
-		return err
+	if len(visits) > 0 { // also when it was interrupted
+		err = errors.Join(f.report(cmd.OutOrStdout(), visits), err)
 	}
-	return f.report(cmd.OutOrStdout(), visits)
+	return err
 }
 
 // addressOf makes a URL of what a person types: a host gets https, a path that
@@ -126,6 +129,9 @@ func addressOf(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err == nil && u.Scheme != "" && (u.Host != "" || u.Opaque != "" || u.Scheme == "file") && !strings.Contains(u.Scheme, ".") && u.Scheme != "localhost" {
 		return text, nil
+	}
+	if err != nil && strings.Contains(text, "://") {
+		return "", err
 	}
 	u, err = url.Parse("https://" + text)
 	if err != nil || u.Host == "" || strings.ContainsAny(text, " \t\n") {
@@ -179,7 +185,10 @@ func (f *openFlags) visitAll(ctx context.Context, progress *progress, urls []str
 func (f *openFlags) visit(ctx context.Context, ses *bridge.Session, address string, n int) visit {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	v := visit{URL: address, Session: ses.Partition(), Persistent: ses.IsPersistent(), StoragePath: ses.StoragePath(), Cookies: []string{}}
+	v := visit{URL: address, Session: ses.Partition(), Persistent: ses.IsPersistent(), Cookies: []string{}}
+	if f.userDataDir != "" { // a temporary directory keeps nothing
+		v.StoragePath = ses.StoragePath()
+	}
 	if err := f.fill(ctx, &v, ses, n); err != nil {
 		v.Error = err.Error()
 	}
@@ -275,7 +284,7 @@ func printVisits(out io.Writer, visits []visit) {
 	fmt.Fprintln(t, "SESSION\tURL\tSTATUS\tTITLE\tLOADED IN\tCOOKIES")
 	for _, v := range visits {
 		if v.Error != "" {
-			fmt.Fprintf(t, "%s\t%s\tfailed\t%s\t\t\n", v.Session, short(v.URL, 50), v.Error)
+			fmt.Fprintf(t, "%s\t%s\tfailed\t%s\t\t\n", v.Session, short(v.URL, 50), short(v.Error, 100))
 			continue
 		}
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d ms\t%s\n", v.Session, short(v.URL, 50), v.Status, short(v.Title, 50), v.LoadMillis, short(strings.Join(v.Cookies, "; "), 60))
@@ -284,8 +293,11 @@ func printVisits(out io.Writer, visits []visit) {
 	fmt.Fprintln(out)
 	for _, v := range visits {
 		storage := "in memory, forgotten now"
-		if v.Persistent {
+		switch {
+		case v.StoragePath != "":
 			storage = "kept in " + v.StoragePath
+		case v.Persistent:
+			storage = "in a temporary directory, removed now; name one to keep with --user-data-dir"
 		}
 		fmt.Fprintf(out, "%s  %s\n", v.Session, v.URL)
 		fmt.Fprintf(out, "  storage     %s\n", storage)
