@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -124,8 +125,25 @@ func (w *WebContents) Reload(ctx context.Context, o LoadOptions) error {
 // Stop ends what is being loaded. Whoever waits for that gets a *LoadError with
 // net::ERR_ABORTED.
 func (w *WebContents) Stop(ctx context.Context) error {
-	return w.call(ctx, "Page.stopLoading", nil, nil)
+	for {
+		err := w.call(ctx, "Page.stopLoading", nil, nil)
+		var refused *cdp.Error
+		if !errors.As(err, &refused) || !strings.Contains(refused.Message, notActive) {
+			return err
+		}
+		select {
+		case <-time.After(lookAgain):
+		case <-w.life.Done():
+			return w.Err()
+		case <-ctx.Done():
+			return fmt.Errorf("stopping: %w", context.Cause(ctx))
+		}
+	}
 }
+
+// notActive is Chromium's answer in the moment in which a page changes over to
+// another process.
+const notActive = "Not attached to an active page"
 
 // HistoryEntry is one entry of a page's history.
 type HistoryEntry struct {

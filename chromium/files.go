@@ -44,7 +44,7 @@ func directoryError(dir string, u *User, err error) error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		e.Advice = fmt.Sprintf("give it to %s (chown -R %s %s; chmod 700 %s) or use another", account, account, dir, dir)
+		e.Advice = fmt.Sprintf("give it to %s, as mode 700, or use another", account)
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 		e.Advice = "the disk is full: free some space, or use a directory on another disk"
 	case errors.Is(err, syscall.EROFS):

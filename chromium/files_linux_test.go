@@ -108,7 +108,7 @@ func TestDirectoryOfSomebodyElseIsRefused(t *testing.T) {
 	_, err := Start(t.Context(), Options{UserDataDir: dir})
 	var refused *DirectoryError
 	var path *fs.PathError
-	if !errors.As(err, &refused) || !errors.As(err, &path) || !strings.Contains(err.Error(), "chown -R "+u.String()) {
+	if !errors.As(err, &refused) || !errors.As(err, &path) || !strings.Contains(err.Error(), "give it to "+u.String()) {
 		t.Errorf("%v", err)
 	}
 }

@@ -3,6 +3,7 @@ package chromium
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -68,7 +69,7 @@ func ProbeVersion(ctx context.Context, binary string) (Version, error) {
 	output, err := versionText(limited, binary)
 	v, ok := parseVersion(output)
 	if !ok {
-		if ctx.Err() != nil { // the caller's wish, no fault of the binary
+		if errors.Is(ctx.Err(), context.Canceled) { // the caller's wish, no fault of the binary
 			return Version{}, fmt.Errorf("chromium: asking %s for its version: %w", binary, context.Cause(ctx))
 		}
 		if limited.Err() != nil {
