@@ -95,7 +95,7 @@ func (w *WebContents) screenshot(ctx context.Context, o ScreenshotOptions) ([]by
 func (w *WebContents) inFront(ctx context.Context, f func() error) error {
 	select {
 	case w.session.front <- struct{}{}:
-		defer func() { <-w.session.front }()
+		defer w.session.front.give()
 	case <-w.life.Done():
 		return w.Err()
 	case <-ctx.Done():

@@ -18,13 +18,13 @@ import (
 type Cookies struct {
 	session *Session
 
-	turn    chan struct{} // held while cookies are compared or written
-	watch   *cookieWatch  // nil while nobody listens; guarded by turn
+	turn    turn         // held while cookies are compared or written
+	watch   *cookieWatch // nil while nobody listens; guarded by turn
 	changes listeners[CookieChange]
 }
 
 func newCookies(s *Session) *Cookies {
-	return &Cookies{session: s, turn: make(chan struct{}, 1)}
+	return &Cookies{session: s, turn: newTurn()}
 }
 
 // Cookie is a cookie as it is stored: Electron's Cookie.
@@ -194,10 +194,10 @@ func (c *Cookies) write(ctx context.Context, what string, do func(at *place, jar
 		if err != nil {
 			return err
 		}
-		if err := c.lock(ctx); err != nil {
+		if err := c.turn.take(ctx); err != nil {
 			return err
 		}
-		defer c.unlock()
+		defer c.turn.give()
 		before, err := at.cookies(ctx)
 		if err != nil {
 			return c.session.explain(err)
@@ -226,17 +226,6 @@ func doing(what string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
-
-func (c *Cookies) lock(ctx context.Context) error {
-	select {
-	case c.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (c *Cookies) unlock() { <-c.turn }
 
 // list is all cookies of the session.
 func (c *Cookies) list(ctx context.Context) ([]storedCookie, error) {

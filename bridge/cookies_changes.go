@@ -36,10 +36,10 @@ type CookieChange struct {
 // looks nothing is told, of one that changes twice the last change, and nothing
 // if a page or server sets a cookie again as it is.
 func (c *Cookies) Changes(ctx context.Context) iter.Seq[CookieChange] {
-	if err := c.lock(ctx); err != nil {
+	if err := c.turn.take(ctx); err != nil {
 		return func(func(CookieChange) bool) {}
 	}
-	defer c.unlock()
+	defer c.turn.give()
 	if c.watch == nil {
 		c.startWatch(ctx)
 	}
@@ -59,7 +59,7 @@ func (c *Cookies) startWatch(ctx context.Context) {
 // leave is told that a listener is gone.
 func (c *Cookies) leave() {
 	c.turn <- struct{}{}
-	defer c.unlock()
+	defer c.turn.give()
 	if c.watch.listeners--; c.watch.listeners == 0 {
 		c.watch.stop()
 		c.watch = nil
@@ -99,10 +99,10 @@ func (c *Cookies) look(life context.Context, watch *cookieWatch) {
 func (c *Cookies) lookOnce(life context.Context, watch *cookieWatch) {
 	ctx, cancel := context.WithTimeout(life, lookTimeout)
 	defer cancel()
-	if c.lock(ctx) != nil {
+	if c.turn.take(ctx) != nil {
 		return
 	}
-	defer c.unlock()
+	defer c.turn.give()
 	at, _ := c.session.present()
 	if c.watch != watch || at == nil {
 		return // its process has ended: looking is no reason to start another

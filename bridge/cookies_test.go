@@ -679,7 +679,7 @@ func TestCookies_NobodyLooksWhenNobodyListens(t *testing.T) {
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		s.cookies.turn <- struct{}{}
 		stopped := s.cookies.watch == nil
-		s.cookies.unlock()
+		s.cookies.turn.give()
 		if stopped {
 			return
 		}

@@ -25,10 +25,10 @@ type Session struct {
 	cookies      *Cookies
 	interception *cdp.Interception
 
-	placing   turn          // of who gives the session a host and a context
-	announced atomic.Bool   // to OnSessionCreated: it has had a place
-	callers   int           // of FromPartition that wait for it; guarded by Browser.mu
-	front     chan struct{} // full while a page has to stay in front of the others
+	placing   turn        // of who gives the session a host and a context
+	announced atomic.Bool // to OnSessionCreated: it has had a place
+	callers   int         // of FromPartition that wait for it; guarded by Browser.mu
+	front     turn        // of the page that has to stay in front of the others
 
 	mu     sync.Mutex
 	at     *place // nil before the first use and after the host is gone
@@ -59,7 +59,7 @@ func (p *place) param() string {
 }
 
 func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Session {
-	s := &Session{browser: b, key: key, name: name, opts: o, pages: map[string]*WebContents{}, front: make(chan struct{}, 1)}
+	s := &Session{browser: b, key: key, name: name, opts: o, pages: map[string]*WebContents{}, front: newTurn()}
 	s.life, s.end = context.WithCancel(b.life)
 	s.placing = b.turnOf(key)
 	s.cookies = newCookies(s)
