@@ -11,6 +11,7 @@ import (
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 	"github.com/chromedp/cdproto"
+	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 	"github.com/chromedp/chromedp"
 )
 
@@ -75,38 +76,77 @@ func (r *replay) Close() error {
 	return nil
 }
 
-// reading is how far a client goes with a frame.
-type reading int
+// source is a transport of frames that are in memory already: n of them.
+type source struct {
+	frames   [][]byte
+	at, left int
+}
 
-const (
-	scanned reading = iota // its envelope is read
-	routed                 // it has come to its session, where nobody listens
-)
+func (s *source) ReadFrame() ([]byte, error) {
+	if s.left == 0 {
+		return nil, io.EOF
+	}
+	b := s.frames[s.at]
+	s.at, s.left = (s.at+1)%len(s.frames), s.left-1
+	return b, nil
+}
 
-// read makes the client of a kind read the frames of a pipe, and returns what
-// waits for the end.
-func read(kind Kind, r *replay, how reading, sessions []string) (wait func() error, err error) {
+func (s *source) WriteFrames([][]byte) error { return nil }
+func (s *source) Close() error               { return nil }
+
+// scan makes the client of a kind read the envelope of n frames and look where
+// they go, which is nowhere.
+func scan(kind Kind, frames [][]byte, n int) error {
+	s := &source{frames: frames, left: n}
+	switch kind {
+	case Bridge:
+		<-cdp.NewConn(s, cdp.ConnOptions{}).Done()
+		return nil
+	case Raw:
+		c := newRawConn(nil, nil)
+		var f frame
+		for b, err := s.ReadFrame(); err == nil; b, err = s.ReadFrame() {
+			f.parse(b)
+			c.dispatch(&f)
+		}
+		return nil
+	case Chromedp:
+		for b, err := s.ReadFrame(); err == nil; b, err = s.ReadFrame() {
+			var m cdproto.Message
+			if err := jsonv2.Unmarshal(b, &m, chromedp.DefaultUnmarshalOptions); err != nil {
+				return err
+			}
+		}
+		return nil
+	case ChromedpDefault:
+	}
+	return errNoFrames(kind)
+}
+
+func errNoFrames(kind Kind) error { return fmt.Errorf("bench: %q reads no frames of a file", kind) }
+
+// route makes the client of a kind read the frames of a pipe and bring them to
+// their sessions, where nobody listens, and returns what waits for the end.
+func route(kind Kind, r *replay, sessions []string) (wait func() error, err error) {
 	switch kind {
 	case Bridge:
 		conn := cdp.NewConn(cdp.NewPipe(r, r), cdp.ConnOptions{})
-		if how == routed { // frames of a session that is not known are dropped
-			for _, id := range sessions {
-				conn.Session(id)
-			}
+		for _, id := range sessions { // frames of a session that is not known are dropped
+			conn.Session(id)
 		}
 		return func() error { <-conn.Done(); return nil }, nil
 	case Raw:
 		return func() error { newRawConn(r, r).run(); return nil }, nil
 	case Chromedp:
-		return func() error { return decode(r, how) }, nil
+		return func() error { return decode(r) }, nil
 	case ChromedpDefault:
 	}
-	return nil, fmt.Errorf("bench: %q reads no frames of a file", kind)
+	return nil, errNoFrames(kind)
 }
 
 // decode does what chromedp does with each frame before it looks who wants it:
 // its reader decodes the envelope, and the target decodes an event in full.
-func decode(r *replay, how reading) error {
+func decode(r *replay) error {
 	pipe := chromedp.NewPipeConn(r, r)
 	for {
 		var m cdproto.Message
@@ -116,7 +156,7 @@ func decode(r *replay, how reading) error {
 			}
 			return err
 		}
-		if m.ID == 0 && how == routed {
+		if m.ID == 0 {
 			// An event that this version of cdproto does not know is skipped.
 			_, _ = cdproto.UnmarshalMessage(&m, chromedp.DefaultUnmarshalOptions)
 		}

@@ -149,26 +149,39 @@ func (w *WebContents) clearBackground(ctx context.Context) (restore func(), err 
 	}, err
 }
 
-// PDFOptions are the options of WebContents.PDF. The zero value is Chromium's
-// default: portrait Letter with margins of 1 cm. Lengths are in inches.
+// PDFOptions are the options of WebContents.PDF: the parameters of
+// Page.printToPDF. The zero value is Chromium's default: portrait Letter with
+// margins of 1 cm. Lengths are in inches.
 type PDFOptions struct {
-	Landscape           bool     `json:"landscape,omitzero"`
-	DisplayHeaderFooter bool     `json:"displayHeaderFooter,omitzero"`
-	PrintBackground     bool     `json:"printBackground,omitzero"`
-	Scale               float64  `json:"scale,omitzero"` // 0 means 1
-	PaperWidth          float64  `json:"paperWidth,omitzero"`
-	PaperHeight         float64  `json:"paperHeight,omitzero"`
-	MarginTop           *float64 `json:"marginTop,omitzero"`
-	MarginBottom        *float64 `json:"marginBottom,omitzero"`
-	MarginLeft          *float64 `json:"marginLeft,omitzero"`
-	MarginRight         *float64 `json:"marginRight,omitzero"`
-	PageRanges          string   `json:"pageRanges,omitzero"` // such as "1-5, 8"; empty means all
-	HeaderTemplate      string   `json:"headerTemplate,omitzero"`
-	FooterTemplate      string   `json:"footerTemplate,omitzero"`
-	PreferCSSPageSize   bool     `json:"preferCSSPageSize,omitzero"`
+	// Landscape turns the paper.
+	Landscape bool `json:"landscape,omitzero"`
+	// DisplayHeaderFooter prints HeaderTemplate and FooterTemplate, or
+	// Chromium's own where one is empty.
+	DisplayHeaderFooter bool `json:"displayHeaderFooter,omitzero"`
+	// PrintBackground prints colours and pictures of backgrounds.
+	PrintBackground bool `json:"printBackground,omitzero"`
+	// Scale is that of the page, from 0.1 to 2; 0 means 1.
+	Scale float64 `json:"scale,omitzero"`
+	// PaperWidth and PaperHeight are the size of the paper; 0 means Letter's.
+	PaperWidth  float64 `json:"paperWidth,omitzero"`
+	PaperHeight float64 `json:"paperHeight,omitzero"`
+	// The margins; nil means 1 cm.
+	MarginTop    *float64 `json:"marginTop,omitzero"`
+	MarginBottom *float64 `json:"marginBottom,omitzero"`
+	MarginLeft   *float64 `json:"marginLeft,omitzero"`
+	MarginRight  *float64 `json:"marginRight,omitzero"`
+	// PageRanges are the pages to print, such as "1-5, 8"; empty means all.
+	PageRanges string `json:"pageRanges,omitzero"`
+	// HeaderTemplate and FooterTemplate are HTML; elements of the classes date,
+	// title, url, pageNumber and totalPages are filled in.
+	HeaderTemplate string `json:"headerTemplate,omitzero"`
+	FooterTemplate string `json:"footerTemplate,omitzero"`
+	// PreferCSSPageSize lets @page of the document win over the paper's size.
+	PreferCSSPageSize bool `json:"preferCSSPageSize,omitzero"`
 }
 
-// PDF prints the page. It works headless only: a headful Chromium refuses.
+// PDF prints the page. It works headless only: a headful Chromium refuses. For
+// options that make no sense it returns Chromium's *cdp.Error, which says which.
 func (w *WebContents) PDF(ctx context.Context, o PDFOptions) ([]byte, error) {
 	var b bytes.Buffer
 	if err := w.WritePDF(ctx, &b, o); err != nil {

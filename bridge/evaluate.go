@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -70,11 +69,9 @@ func evaluate[T any](ctx context.Context, e Evaluator, expression string, args [
 	if err != nil {
 		return zero, err
 	}
-	if err := exceptionIn(raw); err != nil {
-		return zero, err
-	}
-	// The value is decoded straight from the frame: it can be large.
+	// The value is decoded straight from the frame, once: it can be large.
 	var r struct {
+		Exception *exceptionDetails `json:"exceptionDetails"`
 		Result struct {
 			Type           string `json:"type"`
 			Value          T      `json:"value"`
@@ -82,7 +79,14 @@ func evaluate[T any](ctx context.Context, e Evaluator, expression string, args [
 		} `json:"result"`
 	}
 	err = jsonv2.Unmarshal(raw, &r, jsonv2.AllowInvalidUTF8(true))
+	if err != nil { // perhaps for want of a T: what was thrown comes with it
+		if thrown := exceptionIn(raw); thrown != nil {
+			return zero, thrown
+		}
+	}
 	switch {
+	case r.Exception != nil:
+		return zero, r.Exception.err()
 	case r.Result.Type == "function":
 		return zero, invalidArgument("the expression is a function that nobody calls: write (%s)()", clip(expression))
 	case err != nil:
@@ -167,11 +171,6 @@ func (d *exceptionDetails) err() *JavaScriptError {
 
 // exceptionIn is the exception in a result, nil if there is none.
 func exceptionIn(raw jsonv2.Value) error {
-	// The member comes after the value, which can be large: it is not looked
-	// for where its name does not occur.
-	if !bytes.Contains(raw, []byte(`"exceptionDetails"`)) {
-		return nil
-	}
 	var r struct {
 		Exception *exceptionDetails `json:"exceptionDetails"`
 	}

@@ -151,11 +151,16 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 // present is where the session is, nil when it has no place.
 func (s *Session) present() (*place, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	at, closed := s.at, s.closed
+	s.mu.Unlock()
+	if closed {
 		return nil, ErrSessionClosed
 	}
-	return s.at, nil
+	if at != nil && at.host.tree.Conn().Err() != nil {
+		s.displaced(at.host) // whoever watches the host comes to it in a moment
+		return nil, nil
+	}
+	return at, nil
 }
 
 // vacate gives a place back.

@@ -89,7 +89,7 @@ func (c *Conn) start() {
 }
 
 func (c *Conn) newSession(id string) *Session {
-	return &Session{conn: c, id: id, subs: map[string][]*queue{}, done: make(chan struct{})}
+	return &Session{conn: c, id: id, topics: map[string]topic{}, done: make(chan struct{})}
 }
 
 // Root is the browser's own session.

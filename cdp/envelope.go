@@ -177,12 +177,14 @@ func replyID(head []byte) int64 {
 	return id
 }
 
-// appendCommand appends the frame of a command. params is JSON or empty.
+// appendCommand appends the frame of a command. method is a name that needs no
+// escapes, params is JSON or empty.
 func appendCommand(b []byte, id int64, session, method string, params []byte) []byte {
 	b = append(b, replyHead...)
 	b = strconv.AppendInt(b, id, 10)
-	b = append(b, `,"method":`...)
-	b = strconv.AppendQuote(b, method)
+	b = append(b, `,"method":"`...)
+	b = append(b, method...)
+	b = append(b, '"')
 	if len(params) > 0 {
 		b = append(b, `,"params":`...)
 		b = append(b, params...)

@@ -49,6 +49,14 @@ func (o QueueOptions) withDefaults() QueueOptions {
 	return o
 }
 
+// subscriber is who gets events from the connection's reader: a queue or a feed.
+type subscriber interface {
+	// put takes an event and never waits. It reports whether it takes more.
+	put(Event) bool
+	// end says that nothing more comes; nil is an orderly end.
+	end(error)
+}
+
 // queue is the bounded queue of one subscriber. The connection's reader puts,
 // one goroutine takes. Events that waited when it ended are still taken.
 type queue struct {
@@ -92,6 +100,18 @@ func (q *queue) put(e Event) bool {
 	return !q.ended
 }
 
+func (q *queue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.events) == 0
+}
+
+func (q *queue) overflowed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.err == ErrOverflow
+}
+
 // end makes take fail with err once the queue is empty; nil is an orderly end.
 func (q *queue) end(err error) {
 	q.mu.Lock()
@@ -129,14 +149,17 @@ func (q *queue) take() (e Event, some bool, err error) {
 }
 
 // takeAll returns what waits. When nothing does and the queue has ended, ok is
-// false.
-func (q *queue) takeAll() (events []Event, ok bool, err error) {
+// false. spare is what an earlier takeAll returned and nobody needs any more.
+func (q *queue) takeAll(spare []Event) (events []Event, ok bool, err error) {
+	if clear(spare); cap(spare) > 1024 {
+		spare = nil // left of a flood
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.events) == 0 && q.ended {
 		return nil, false, q.err
 	}
-	events, q.events, q.bytes = q.events, nil, 0
+	events, q.events, q.bytes = q.events, spare[:0], 0
 	if q.ended {
 		q.wake() // once more, for the end
 	}

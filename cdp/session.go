@@ -19,7 +19,7 @@ type Session struct {
 	parent *Session // on whose behalf it was opened; guarded by Conn.mu
 
 	mu     sync.Mutex
-	subs   map[string][]*queue
+	topics map[string]topic                   // by method
 	sink   func(method string, params []byte) // of a RawConn; gets every event instead
 	closed error
 	done   chan struct{}
@@ -88,36 +88,12 @@ type callReply struct {
 // session ends, and also when the reader falls behind by more than the default
 // QueueOptions: use Events to be told which.
 func (s *Session) Subscribe(method string) (<-chan jsonv2.Value, func()) {
-	q := s.subscribe(QueueOptions{}, method)
-	out, stop := make(chan jsonv2.Value), make(chan struct{})
-	go func() {
-		defer close(out)
-		for {
-			events, ok, _ := q.takeAll()
-			if !ok {
-				return
-			}
-			for _, e := range events {
-				select {
-				case out <- e.Params:
-				case <-stop:
-					return
-				}
-			}
-			select {
-			case <-q.ready:
-			case <-stop:
-				return
-			}
-		}
-	}()
-	var once sync.Once
-	return out, func() {
-		once.Do(func() {
-			s.unsubscribe(q, nil, method)
-			close(stop)
-		})
-	}
+	f := newFeed()
+	s.subscribe(f, method)
+	return f.out, sync.OnceFunc(func() {
+		s.unsubscribe(f, nil, method)
+		close(f.gone)
+	})
 }
 
 // Events starts to queue the events of the methods and returns an iterator over
@@ -128,14 +104,17 @@ func (s *Session) Subscribe(method string) (<-chan jsonv2.Value, func()) {
 // Range over it once, or end the context: a subscription that nobody reads
 // holds its queue.
 func (s *Session) Events(ctx context.Context, o QueueOptions, methods ...string) iter.Seq2[Event, error] {
-	q := s.subscribe(o, methods...)
+	q := newQueue(o)
+	s.subscribe(q, methods...)
 	stop := context.AfterFunc(ctx, func() { s.unsubscribe(q, context.Cause(ctx), methods...) })
 	return func(yield func(Event, error) bool) {
 		defer stop()
 		defer s.unsubscribe(q, nil, methods...)
+		var events []Event
 		for {
-			events, ok, err := q.takeAll()
-			if !ok {
+			var ok bool
+			var err error
+			if events, ok, err = q.takeAll(events); !ok {
 				if err != nil {
 					yield(Event{}, err)
 				}
@@ -151,64 +130,68 @@ func (s *Session) Events(ctx context.Context, o QueueOptions, methods ...string)
 	}
 }
 
-func (s *Session) subscribe(o QueueOptions, methods ...string) *queue {
-	q := newQueue(o)
+// topic is who gets the events of one method.
+type topic struct {
+	method      string
+	subscribers []subscriber
+}
+
+func (s *Session) subscribe(to subscriber, methods ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed != nil {
-		q.end(nil)
-		return q
+		to.end(nil)
+		return
 	}
 	for _, m := range methods {
-		s.subs[m] = append(s.subs[m], q)
+		s.topics[m] = topic{m, append(s.topics[m].subscribers, to)}
 	}
-	return q
 }
 
-// unsubscribe ends a queue, with an error for who still reads it.
-func (s *Session) unsubscribe(q *queue, err error, methods ...string) {
+// unsubscribe ends a subscription, with an error for who still reads it.
+func (s *Session) unsubscribe(to subscriber, err error, methods ...string) {
 	s.mu.Lock()
 	for _, m := range methods {
-		s.removeQueue(m, q)
+		s.remove(m, to)
 	}
 	s.mu.Unlock()
-	q.end(err)
+	to.end(err)
 }
 
-// removeQueue takes a queue out of a copy: dispatch may be ranging over the old
+// remove takes a subscriber out of a copy: dispatch may be ranging over the old
 // slice.
-func (s *Session) removeQueue(method string, q *queue) {
-	var rest []*queue
-	for _, other := range s.subs[method] {
-		if other != q {
+func (s *Session) remove(method string, gone subscriber) {
+	var rest []subscriber
+	for _, other := range s.topics[method].subscribers {
+		if other != gone {
 			rest = append(rest, other)
 		}
 	}
 	if rest == nil {
-		delete(s.subs, method)
+		delete(s.topics, method)
 		return
 	}
-	s.subs[method] = rest
+	s.topics[method] = topic{method, rest}
 }
 
 // dispatch hands an event to its subscribers. It is called by the reader, and
 // copies the parameters only when there is one.
 func (s *Session) dispatch(e *envelope) {
 	s.mu.Lock()
-	queues, sink := s.subs[string(e.method)], s.sink
+	topic, sink := s.topics[string(e.method)], s.sink
 	s.mu.Unlock()
 	if sink != nil {
 		sink(string(e.method), e.body)
 		return
 	}
-	if len(queues) == 0 {
+	if len(topic.subscribers) == 0 {
 		return
 	}
-	event := Event{Method: string(e.method), Params: e.keep()}
-	for _, q := range queues {
-		if !q.put(event) {
+	event := Event{Method: topic.method, Params: e.keep()}
+	for _, to := range topic.subscribers {
+		if !to.put(event) {
 			s.mu.Lock()
-			s.removeQueue(event.Method, q)
+			s.remove(event.Method, to)
 			s.mu.Unlock()
 		}
 	}
@@ -222,13 +205,13 @@ func (s *Session) end(cause error) {
 		return
 	}
 	s.closed = cause
-	subs := s.subs
-	s.subs = nil
+	topics := s.topics
+	s.topics = nil
 	s.mu.Unlock()
 	close(s.done)
-	for _, queues := range subs {
-		for _, q := range queues {
-			q.end(nil)
+	for _, t := range topics {
+		for _, to := range t.subscribers {
+			to.end(nil)
 		}
 	}
 }

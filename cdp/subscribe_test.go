@@ -155,7 +155,7 @@ func TestASubscriberThatNeverReadsEndsWithOverflowAndDelaysNobody(t *testing.T) 
 	}
 	c.Root().mu.Lock()
 	defer c.Root().mu.Unlock()
-	if left := len(c.Root().subs["A.a"]); left != 0 {
+	if left := len(c.Root().topics["A.a"].subscribers); left != 0 {
 		t.Errorf("%d subscriptions are left", left)
 	}
 }
@@ -196,7 +196,7 @@ func TestASubscriptionEndsWithItsContext(t *testing.T) {
 	}
 	c.Root().mu.Lock()
 	defer c.Root().mu.Unlock()
-	if len(c.Root().subs) != 0 {
+	if len(c.Root().topics) != 0 {
 		t.Error("subscriptions are left")
 	}
 }
@@ -214,8 +214,8 @@ func TestASubscriptionThatNobodyReadsEndsWithItsContext(t *testing.T) {
 	f.sync(c)
 	c.Root().mu.Lock()
 	defer c.Root().mu.Unlock()
-	if len(c.Root().subs) != 0 {
-		t.Errorf("left: %v", c.Root().subs)
+	if len(c.Root().topics) != 0 {
+		t.Errorf("left: %v", c.Root().topics)
 	}
 }
 
@@ -227,7 +227,7 @@ func TestBreakingOutEndsASubscription(t *testing.T) {
 		break
 	}
 	c.Root().mu.Lock()
-	if len(c.Root().subs) != 0 {
+	if len(c.Root().topics) != 0 {
 		t.Error("it is left")
 	}
 	c.Root().mu.Unlock()
@@ -325,7 +325,7 @@ func TestASubscriberMaySubscribeAndUnsubscribeInItsLoop(t *testing.T) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.subs) != 0 {
+	if len(s.topics) != 0 {
 		t.Error("subscriptions are left")
 	}
 }
@@ -371,11 +371,11 @@ func TestAReaderLearnsOfAnEndThatComesWithTheLastEvent(t *testing.T) {
 	q.put(Event{Method: "A.a"})
 	q.end(ErrDetached) // finds the token of put, and adds none
 	<-q.ready
-	if events, ok, _ := q.takeAll(); !ok || len(events) != 1 {
+	if events, ok, _ := q.takeAll(nil); !ok || len(events) != 1 {
 		t.Fatalf("got %v", events)
 	}
 	await(t, "the news of the end", q.ready)
-	if _, ok, err := q.takeAll(); ok || err != ErrDetached {
+	if _, ok, err := q.takeAll(nil); ok || err != ErrDetached {
 		t.Errorf("got %v, %v", ok, err)
 	}
 }
