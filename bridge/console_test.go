@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -70,11 +71,13 @@ func TestConsole_OfACrashedPageIsAtItsEnd(t *testing.T) {
 }
 
 func TestConsole_FloodStallsNobodyAndTakesLittleMemory(t *testing.T) { // alone: it measures
-	ctx, server := testContext(t), fixture.New(t)
-	n := 30_000
+	n, limit := 30_000, time.Minute
 	if os.Getenv("BRIDGE_FULL") == "1" {
-		n = 1_000_000
+		n, limit = 1_000_000, 5*time.Minute
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	server := fixture.New(t)
 	flooding := testPage(t, namedSession(t, "flooding"), "")
 	quiet := testPage(t, namedSession(t, "quiet"), server.URL("quiet.test", "/page/quiet"))
 	messages := flooding.Console(ctx) // whose reader does not read

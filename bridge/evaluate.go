@@ -72,7 +72,7 @@ func evaluate[T any](ctx context.Context, e Evaluator, expression string, args [
 	// The value is decoded straight from the frame, once: it can be large.
 	var r struct {
 		Exception *exceptionDetails `json:"exceptionDetails"`
-		Result struct {
+		Result    struct {
 			Type           string `json:"type"`
 			Value          T      `json:"value"`
 			Unserializable string `json:"unserializableValue"`
