@@ -24,6 +24,11 @@ type Session struct {
 
 	cookies      *Cookies
 	interception *cdp.Interception
+	preloads     *preloads
+	messages     *messages
+	topics       []topic
+
+	serviceWorkers *ServiceWorkers
 
 	placing   turn        // of who gives the session a host and a context
 	announced atomic.Bool // to OnSessionCreated: it has had a place
@@ -64,7 +69,23 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.placing = b.turnOf(key)
 	s.cookies = newCookies(s)
 	s.interception = cdp.NewInterception(s.life)
+	s.preloads = newPreloads(s)
+	s.messages = newMessages(s)
+	s.serviceWorkers = newServiceWorkers(s)
+	s.topics = []topic{s.serviceWorkers, s.messages, s.preloads}
 	return s
+}
+
+// topic is what has something to set up on the targets of a session. Its
+// methods run on the connection's reader.
+type topic interface {
+	// join takes a new target, which is paused, and returns its set-up.
+	join(t *cdp.Target) []cdp.Command
+	// restarted is the same for a target that begins anew: a service worker
+	// that had stopped, which is paused, and a page that had crashed.
+	restarted(t *cdp.Target) []cdp.Command
+	// leave is told that a target is gone.
+	leave(t *cdp.Target)
 }
 
 // Partition is the string that the session was asked for with: a partition, or
@@ -90,6 +111,9 @@ func (s *Session) StoragePath() string {
 
 // Cookies are the cookies of the session.
 func (s *Session) Cookies() *Cookies { return s.cookies }
+
+// ServiceWorkers are the service workers of the session.
+func (s *Session) ServiceWorkers() *ServiceWorkers { return s.serviceWorkers }
 
 // BrowserContextID is the id of the session's browser context in the protocol.
 // It changes when the session's Chromium process is started anew.
@@ -238,6 +262,11 @@ func (s *Session) displaced(h *host) {
 	pages := s.pages
 	s.pages, s.order = map[string]*WebContents{}, nil
 	s.mu.Unlock()
+	for _, t := range h.tree.Targets() {
+		for _, topic := range s.topics {
+			topic.leave(t)
+		}
+	}
 	for _, page := range pages {
 		page.gone(h.tree.Conn().Err())
 	}
@@ -318,7 +347,19 @@ func (s *Session) adopt(t *cdp.Target) ([]cdp.Command, bool) {
 	if s.opts.NoCache {
 		setup = append(setup, noCache(t)...)
 	}
+	for _, topic := range s.topics {
+		setup = append(setup, topic.join(t)...)
+	}
 	return append(setup, s.interception.Join(t)...), true
+}
+
+// restarted returns what a target needs that begins anew.
+func (s *Session) restarted(t *cdp.Target) []cdp.Command {
+	var setup []cdp.Command
+	for _, topic := range s.topics {
+		setup = append(setup, topic.restarted(t)...)
+	}
+	return setup
 }
 
 // noCache switches a target's HTTP cache off. Chromium heeds it only with the
@@ -357,6 +398,9 @@ func (s *Session) page(id string) *WebContents {
 
 func (s *Session) targetGone(t *cdp.Target) {
 	s.interception.Leave(t)
+	for _, topic := range s.topics {
+		topic.leave(t)
+	}
 	if t.Type() != cdp.TargetPage {
 		return
 	}
