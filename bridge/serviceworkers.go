@@ -261,7 +261,7 @@ func (sw *ServiceWorkers) hold(ctx context.Context) (*workerWatch, func(), error
 	sw.mu.Lock()
 	sw.users++
 	if sw.watch == nil {
-		sw.watch = sw.startWatch(at)
+		sw.watch = sw.startWatch(at, sw.users == 1)
 	}
 	w := sw.watch
 	sw.mu.Unlock()
@@ -288,14 +288,14 @@ func (sw *ServiceWorkers) release() {
 }
 
 func (sw *ServiceWorkers) join(t *cdp.Target) []cdp.Command {
-	if t.Type() != cdp.TargetServiceWorker {
-		return nil
-	}
 	at, _ := sw.session.present()
 	sw.mu.Lock()
 	defer sw.mu.Unlock()
 	if sw.watch == nil && sw.users > 0 && at != nil { // the one before ended with its browser
-		sw.watch = sw.startWatch(at)
+		sw.watch = sw.startWatch(at, false)
+	}
+	if t.Type() != cdp.TargetServiceWorker {
+		return nil
 	}
 	sw.targets[t] = nil
 	if sw.consoles == 0 {
@@ -455,6 +455,7 @@ func (t *ServiceWorkerTask) End() error {
 // workerWatch follows the service workers of a context on a hidden page.
 type workerWatch struct {
 	workers *ServiceWorkers
+	quietly bool
 	stop    context.CancelFunc
 	ready   chan struct{} // closed when it knows what there is
 	ended   chan struct{} // closed when it is over; err then says why
@@ -495,9 +496,11 @@ func (v workerVersion) isInstalled() bool { return v.alive() && v.Status != "new
 // one of other uses, which would wait for it.
 const workersPage = blankPage + "#serviceworkers"
 
-func (sw *ServiceWorkers) startWatch(at *place) *workerWatch {
+// startWatch begins to watch. With quietly set, what there is then is no news:
+// nobody has listened before.
+func (sw *ServiceWorkers) startWatch(at *place, quietly bool) *workerWatch {
 	w := &workerWatch{
-		workers: sw, ready: make(chan struct{}), ended: make(chan struct{}), changed: make(chan struct{}),
+		workers: sw, quietly: quietly, ready: make(chan struct{}), ended: make(chan struct{}), changed: make(chan struct{}),
 		registrations: map[string]workerRegistration{}, versions: map[int64]workerVersion{}, inTargets: map[string]int64{},
 	}
 	ctx, stop := context.WithCancel(sw.session.life)
@@ -542,7 +545,7 @@ func (w *workerWatch) follow(ctx context.Context, s *cdp.Session) error {
 		if err != nil {
 			return err
 		}
-		w.note(e, !known)
+		w.note(e, w.quietly && !known)
 		// The first events tell of all that there is, the versions last.
 		if e.Method == "ServiceWorker.workerVersionUpdated" && !known {
 			known = true
@@ -552,7 +555,8 @@ func (w *workerWatch) follow(ctx context.Context, s *cdp.Session) error {
 	return s.Err()
 }
 
-func (w *workerWatch) note(e cdp.Event, first bool) {
+// note takes in an event, quietly or telling what is new of it.
+func (w *workerWatch) note(e cdp.Event, quietly bool) {
 	var ev struct {
 		Registrations []workerRegistration `json:"registrations"`
 		Versions      []workerVersion      `json:"versions"`
@@ -569,16 +573,14 @@ func (w *workerWatch) note(e cdp.Event, first bool) {
 	for _, v := range ev.Versions {
 		var err error
 		if v.ID, err = strconv.ParseInt(v.VersionID, 10, 64); err == nil {
-			w.noteVersion(v, first)
+			w.noteVersion(v, quietly)
 		}
 	}
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
 
-// noteVersion takes in what a version is now, and tells what is new of it unless
-// it is of the first that is heard.
-func (w *workerWatch) noteVersion(v workerVersion, first bool) {
+func (w *workerWatch) noteVersion(v workerVersion, quietly bool) {
 	was := w.versions[v.ID]
 	w.versions[v.ID] = v
 	if v.TargetID != "" {
@@ -587,7 +589,7 @@ func (w *workerWatch) noteVersion(v workerVersion, first bool) {
 	if r := w.registrations[v.RegistrationID]; v.isInstalled() && !r.completed {
 		r.completed = true
 		w.registrations[v.RegistrationID] = r
-		if !first {
+		if !quietly {
 			w.workers.completed.tell(ServiceWorkerRegistration{Scope: r.Scope})
 		}
 	}
@@ -596,7 +598,7 @@ func (w *workerWatch) noteVersion(v workerVersion, first bool) {
 	}
 	changed := v.RunningStatus != was.RunningStatus && !(was.RunningStatus == "" && v.RunningStatus == "stopped")
 	failed := v.Status == "redundant" && v.RunningStatus == "running"
-	if changed && !first && !failed {
+	if changed && !quietly && !failed {
 		w.workers.statuses.tell(ServiceWorkerStatus{VersionID: v.ID, RunningStatus: v.RunningStatus})
 	}
 }
