@@ -26,6 +26,7 @@ type Session struct {
 	interception *cdp.Interception
 	preloads     *preloads
 	messages     *messages
+	agents       *agents
 	topics       []topic
 
 	serviceWorkers *ServiceWorkers
@@ -72,7 +73,8 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.preloads = newPreloads(s)
 	s.messages = newMessages(s)
 	s.serviceWorkers = newServiceWorkers(s)
-	s.topics = []topic{s.serviceWorkers, s.messages, s.preloads}
+	s.agents = newAgents()
+	s.topics = []topic{s.agents, s.serviceWorkers, s.messages, s.preloads}
 	return s
 }
 
@@ -123,21 +125,6 @@ func (s *Session) BrowserContextID(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return p.contextID, nil
-}
-
-// GetUserAgent returns the user agent of the session's pages.
-func (s *Session) GetUserAgent(ctx context.Context) (string, error) {
-	p, err := s.place(ctx)
-	if err != nil {
-		return "", err
-	}
-	var version struct {
-		UserAgent string `json:"userAgent"`
-	}
-	if err := p.host.root().Call(ctx, "Browser.getVersion", nil, &version); err != nil {
-		return "", s.explain(err)
-	}
-	return version.UserAgent, nil
 }
 
 // place returns where the session is, and gets it a place where it has none:
@@ -362,11 +349,16 @@ func (s *Session) restarted(t *cdp.Target) []cdp.Command {
 	return setup
 }
 
+// networkEnable switches the domain Network of a target on. It keeps no bodies.
+func networkEnable(t *cdp.Target) cdp.Command {
+	return cdp.Command{Session: t.Session, Method: "Network.enable", Params: map[string]int{"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}}
+}
+
 // noCache switches a target's HTTP cache off. Chromium heeds it only with the
 // domain Network on.
 func noCache(t *cdp.Target) []cdp.Command {
 	return []cdp.Command{
-		{Method: "Network.enable", Params: map[string]int{"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}},
+		networkEnable(t),
 		{Method: "Network.setCacheDisabled", Params: map[string]bool{"cacheDisabled": true}},
 	}
 }
