@@ -73,7 +73,7 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.preloads = newPreloads(s)
 	s.messages = newMessages(s)
 	s.serviceWorkers = newServiceWorkers(s)
-	s.agents = newAgents()
+	s.agents = newAgents(s.interception)
 	s.topics = []topic{s.agents, s.serviceWorkers, s.messages, s.preloads}
 	return s
 }

@@ -147,14 +147,17 @@ var userAgentJS string
 
 // agents gives the targets of a session their user agent.
 type agents struct {
+	interception *cdp.Interception
+
 	mu      sync.Mutex
 	session agent
-	pages   map[*cdp.Target]agent // since they were opened
-	targets map[*cdp.Target]bool  // that belong to a page
+	pages   map[*cdp.Target]agent  // since they were opened
+	targets map[*cdp.Target]bool   // that belong to a page
+	first   map[*cdp.Target]func() // end what waits for the first request of a pop-up
 }
 
-func newAgents() *agents {
-	return &agents{pages: map[*cdp.Target]agent{}, targets: map[*cdp.Target]bool{}}
+func newAgents(i *cdp.Interception) *agents {
+	return &agents{interception: i, pages: map[*cdp.Target]agent{}, targets: map[*cdp.Target]bool{}, first: map[*cdp.Target]func(){}}
 }
 
 // of is the agent of a target: that of its page, or of the session.
@@ -180,6 +183,9 @@ func (as *agents) join(t *cdp.Target) []cdp.Command {
 	if t.Page() != nil {
 		as.targets[t] = true
 	}
+	if info := t.Info(); as.session.text != "" && info.OpenerID != "" && !info.CanAccessOpener {
+		as.first[t] = as.session.rewriteFirst(as.interception, t)
+	}
 	return as.ofLocked(t).commands(t)
 }
 
@@ -195,6 +201,10 @@ func (as *agents) restarted(t *cdp.Target) []cdp.Command {
 func (as *agents) leave(t *cdp.Target) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
+	if end := as.first[t]; end != nil {
+		end()
+	}
+	delete(as.first, t)
 	delete(as.pages, t)
 	delete(as.targets, t)
 }
@@ -240,6 +250,22 @@ func (a agent) override(t *cdp.Target) cdp.Command {
 		params["userAgentMetadata"] = a.hints
 	}
 	return cdp.Command{Session: t.Session, Method: "Emulation.setUserAgentOverride", Params: params}
+}
+
+// rewriteFirst puts the hints right in the first request of a pop-up that was
+// opened with noopener. Chromium has written them before the pop-up is there to
+// be set up. Requests are paused for it until end is called, or the first one
+// has come.
+func (a agent) rewriteFirst(i *cdp.Interception, popup *cdp.Target) (end func()) {
+	end = i.Add(&cdp.Route{
+		Target:   popup,
+		Patterns: []cdp.Pattern{{ResourceType: "Document"}},
+		Handle: func(ctx context.Context, p *cdp.PausedRequest) bool {
+			defer end()
+			return p.Continue(ctx, cdp.ContinueRequest{Headers: a.request(p.Request.Headers)}) == nil
+		},
+	})
+	return end
 }
 
 // request returns the headers of a request as the agent has them. It is for those

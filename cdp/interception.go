@@ -39,6 +39,8 @@ type Pattern struct {
 
 // Route is one who asks for paused requests.
 type Route struct {
+	// Target, if set, is the one target of the group that the route is for.
+	Target *Target
 	// Order says who is asked first when several routes are there: the lowest.
 	Order int
 	// Patterns select the requests that are paused. Others of the group can be
@@ -74,12 +76,12 @@ func (i *Interception) Add(r *Route) (remove func()) {
 		}
 	}
 	i.routes = slices.Insert(slices.Clone(i.routes), at, r)
-	i.update()
+	i.update(r)
 	return sync.OnceFunc(func() {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		i.routes = slices.DeleteFunc(slices.Clone(i.routes), func(other *Route) bool { return other == r })
-		i.update()
+		i.update(r)
 	})
 }
 
@@ -105,17 +107,20 @@ func (i *Interception) Leave(t *Target) {
 	delete(i.targets, t)
 }
 
-// update brings every target to the present routes.
-func (i *Interception) update() {
+// update brings the targets of a route to the present routes.
+func (i *Interception) update(r *Route) {
 	for t := range i.targets {
-		t.Session.conn.Send(i.arm(t)...)
+		if r.Target == nil || r.Target == t {
+			t.Session.conn.Send(i.arm(t)...)
+		}
 	}
 }
 
 // arm returns the commands that bring a target to the present routes.
 func (i *Interception) arm(t *Target) []Command {
 	stop := i.targets[t]
-	if len(i.routes) == 0 {
+	routes := i.routesOf(t)
+	if len(routes) == 0 {
 		if stop == nil {
 			return nil
 		}
@@ -132,7 +137,7 @@ func (i *Interception) arm(t *Target) []Command {
 		Patterns           []Pattern `json:"patterns"`
 		HandleAuthRequests bool      `json:"handleAuthRequests"`
 	}
-	for _, r := range i.routes {
+	for _, r := range routes {
 		enable.Patterns = append(enable.Patterns, r.Patterns...)
 		enable.HandleAuthRequests = enable.HandleAuthRequests || r.Auth != nil
 	}
@@ -185,14 +190,19 @@ func (i *Interception) paused(ctx context.Context, t *Target, e Event) {
 	}
 }
 
-func (i *Interception) present() []*Route {
+func (i *Interception) present(t *Target) []*Route {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.routes
+	return i.routesOf(t)
+}
+
+// routesOf are the routes that are for a target.
+func (i *Interception) routesOf(t *Target) []*Route {
+	return slices.DeleteFunc(slices.Clone(i.routes), func(r *Route) bool { return r.Target != nil && r.Target != t })
 }
 
 func (i *Interception) handle(ctx context.Context, p *PausedRequest) {
-	for _, r := range i.present() {
+	for _, r := range i.present(p.Target) {
 		if r.Handle != nil && r.Handle(ctx, p) {
 			return
 		}
@@ -202,7 +212,7 @@ func (i *Interception) handle(ctx context.Context, p *PausedRequest) {
 
 func (i *Interception) authenticate(ctx context.Context, p *PausedRequest) {
 	answer := &AuthResponse{Response: "Default"}
-	for _, r := range i.present() {
+	for _, r := range i.present(p.Target) {
 		if r.Auth == nil {
 			continue
 		}
