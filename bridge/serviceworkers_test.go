@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/cdpbridge/cdpbridge/chromium"
 	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 )
 
@@ -403,4 +405,64 @@ func TestServiceWorkers_RunPreloadsBeforeTheirScript(t *testing.T) {
 		workerRegister(t, page, "/sw/quiet.js", "/")
 		ask(page, "typeof order", "undefined")
 	})
+}
+
+func TestServiceWorkers_ThoseOfExtensionsAreSeen(t *testing.T) {
+	ctx := testContext(t)
+	b, err := Launch(ctx, testOptions(sharedServer(t), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	s := b.DefaultSession()
+	statuses, completed := events(s.ServiceWorkers().RunningStatusChanged(ctx)), events(s.ServiceWorkers().RegistrationCompleted(ctx))
+	scope := workerExtension(t, s)
+	t.Run("EXT-0929 the registration", func(t *testing.T) {
+		if got := next(t, completed).Scope; got != scope {
+			t.Errorf("%q, want %q", got, scope)
+		}
+	})
+	t.Run("EXT-0941 SWM-0454 it runs", func(t *testing.T) {
+		id, _ := workerUntil(t, statuses, "running")
+		running, err := s.ServiceWorkers().GetAllRunning(ctx)
+		if err != nil || running[id].Scope != scope {
+			t.Errorf("%+v, %v, want the scope %q", running, err, scope)
+		}
+		if worker, err := s.ServiceWorkers().GetWorkerFromVersionID(ctx, id); err != nil || worker == nil || worker.Scope() != scope {
+			t.Errorf("%+v, %v", worker, err)
+		}
+	})
+}
+
+// workerExtension loads an extension with a service worker and returns its
+// address.
+func workerExtension(t testing.TB, s *Session) string {
+	t.Helper()
+	at, err := s.place(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := chromium.OpenFiles(at.host.process.UserDataDir(), at.host.process.User())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	if err := files.MkdirAll("extension"); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"manifest.json": `{"manifest_version": 3, "name": "with a worker", "version": "1", "background": {"service_worker": "worker.js"}}`,
+		"worker.js":     "",
+	} {
+		if err := files.WriteFile("extension/"+name, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var loaded struct {
+		ID string `json:"id"`
+	}
+	if err := at.host.root().Call(testContext(t), "Extensions.loadUnpacked", map[string]any{"path": filepath.Join(at.host.process.UserDataDir(), "extension")}, &loaded); err != nil {
+		t.Fatal(err)
+	}
+	return "chrome-extension://" + loaded.ID + "/"
 }

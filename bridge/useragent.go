@@ -24,9 +24,9 @@ import (
 // stays. It needs the domain Network of the protocol, which makes many small
 // requests about one and a half times as slow. Empty is Chromium's own.
 //
-// Limits: navigator.platform stays. The request for the script of a service
-// worker has Chromium's own user agent. Workers that a shared worker starts have
-// Chromium's own.
+// Limits: navigator.platform stays. The requests for the script of a service
+// worker, and of a worker that another worker starts, have Chromium's own user
+// agent; what these workers see and ask for has the right one.
 func (s *Session) SetUserAgent(ctx context.Context, userAgent, acceptLanguages string) error {
 	a, err := s.newAgent(ctx, userAgent)
 	if err != nil {
