@@ -322,6 +322,27 @@ func TestServiceWorkers_LeaveNoPageBehind(t *testing.T) {
 	}
 }
 
+func TestServiceWorkers_AreFollowedWhenTheHiddenPageCrashes(t *testing.T) {
+	ctx, s, server := testContext(t), memorySession(t), workerServer(t)
+	statuses := events(s.ServiceWorkers().RunningStatusChanged(ctx))
+	page := workerPage(t, s, server)
+	worker := workerRunning(t, s, page)
+	workerUntil(t, statuses, "running")
+	watch, release, err := s.ServiceWorkers().hold(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	go watch.session.Call(ctx, "Page.crash", nil, nil)
+	<-watch.ended
+	if again, err := s.ServiceWorkers().GetWorkerFromVersionID(ctx, worker.VersionID()); again != worker || err != nil || worker.IsDestroyed() {
+		t.Errorf("%p, %v, want %p", again, err, worker)
+	}
+	workerStop(t, page, statuses)
+	want(t, page, workerUnregister, true)
+	workerGone(t, worker)
+}
+
 func TestServiceWorkers_GoOnAfterTheProcessOfTheSession(t *testing.T) {
 	ctx, server := testContext(t), workerServer(t)
 	b, err := Launch(ctx, testOptions(sharedServer(t), ""))
