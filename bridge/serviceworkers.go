@@ -85,14 +85,14 @@ func newServiceWorkers(s *Session) *ServiceWorkers {
 // script fails is told as starting, stopping and stopped. It ends with ctx and
 // with the session.
 func (sw *ServiceWorkers) RunningStatusChanged(ctx context.Context) iter.Seq[ServiceWorkerStatus] {
-	return listenToWorkers(ctx, sw, &sw.statuses, nil)
+	return listenToWorkers(ctx, sw, &sw.statuses, nothing)
 }
 
 // RegistrationCompleted returns an iterator over the registrations that are
 // completed from now on: Electron's event of this name. It ends with ctx and
 // with the session.
 func (sw *ServiceWorkers) RegistrationCompleted(ctx context.Context) iter.Seq[ServiceWorkerRegistration] {
-	return listenToWorkers(ctx, sw, &sw.completed, nil)
+	return listenToWorkers(ctx, sw, &sw.completed, nothing)
 }
 
 // ConsoleMessages returns an iterator over what service workers write to the
@@ -113,16 +113,17 @@ func (sw *ServiceWorkers) ConsoleMessages(ctx context.Context) iter.Seq[ServiceW
 func listenToWorkers[T any](ctx context.Context, sw *ServiceWorkers, to *listeners[T], removed func()) iter.Seq[T] {
 	_, release, err := sw.hold(ctx)
 	if err != nil {
-		sw.session.browser.log.Error("service workers cannot be listened to", "error", err)
-		release = func() {}
+		sw.session.browser.log.Warn("service workers cannot be listened to", "session", sw.session.title(), "error", err)
+		removed()
+		return func(func(T) bool) {}
 	}
 	return to.listen(ctx, func() {
 		release()
-		if removed != nil {
-			removed()
-		}
+		removed()
 	})
 }
+
+func nothing() {}
 
 // GetAllRunning returns the service workers that run, by version id, those that
 // are about to start or to stop included.
@@ -525,8 +526,8 @@ func (sw *ServiceWorkers) startWatch(at *place, w *workerWatch) *workerWatch {
 	go func() {
 		defer stop()
 		w.err = at.host.hidden.Use(ctx, at.param(), workersPage, w.follow)
-		close(w.ended)
 		sw.watchEnded(at, w)
+		close(w.ended)
 	}()
 	return w
 }
