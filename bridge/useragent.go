@@ -189,14 +189,9 @@ func (as *agents) join(t *cdp.Target) []cdp.Command {
 	return as.ofLocked(t).commands(t)
 }
 
-// restarted gives a service worker that starts again what the session has now.
-// Pages keep what they have over a crash.
-func (as *agents) restarted(t *cdp.Target) []cdp.Command {
-	if t.Type() != cdp.TargetServiceWorker {
-		return nil
-	}
-	return as.of(t).commands(t)
-}
+// restarted gives a service worker that starts again what the session has now,
+// and a page that was set while it was crashed what it has.
+func (as *agents) restarted(t *cdp.Target) []cdp.Command { return as.of(t).commands(t) }
 
 func (as *agents) leave(t *cdp.Target) {
 	as.mu.Lock()
@@ -210,6 +205,7 @@ func (as *agents) leave(t *cdp.Target) {
 }
 
 // setPage changes the agent of a page and returns the commands for its targets.
+// One that has crashed answers nothing.
 func (as *agents) setPage(page *cdp.Target, a agent) []cdp.Command {
 	as.mu.Lock()
 	defer as.mu.Unlock()
@@ -217,7 +213,7 @@ func (as *agents) setPage(page *cdp.Target, a agent) []cdp.Command {
 	as.pages[page] = a
 	var commands []cdp.Command
 	for t := range as.targets {
-		if t.Page() == page {
+		if t.Page() == page && t.Renderer().Err() == nil {
 			commands = append(commands, a.override(t))
 		}
 	}

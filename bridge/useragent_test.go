@@ -238,6 +238,15 @@ func TestUserAgent_WCO1179_IsKeptInTheHistoryAndOverACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, page, "navigator.userAgent", "test-agent")
+	go page.CDP().Call(ctx, "Page.crash", nil, nil)
+	next(t, gone)
+	if err := page.SetUserAgent(ctx, "set-while-crashed"); err != nil {
+		t.Fatal(err)
+	}
+	if err := page.Reload(ctx, LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, page, "navigator.userAgent", "set-while-crashed")
 }
 
 func TestUserAgent_CHR3609_IsSentByWebSockets(t *testing.T) {
