@@ -74,6 +74,8 @@ type Browser struct {
 	life   context.Context
 	end    context.CancelFunc
 
+	streams *localStreams
+
 	goneHandler    setter[func(*HostGoneError)]
 	createdHandler setter[func(*Session)]
 
@@ -133,7 +135,7 @@ func newBrowser(o Options) *Browser {
 	if o.ClientsPerHost <= 0 {
 		o.ClientsPerHost = 32
 	}
-	b := &Browser{opts: o, log: o.Logger, pooling: newTurn(), sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{}}
+	b := &Browser{opts: o, log: o.Logger, pooling: newTurn(), streams: newLocalStreams(), sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{}}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
@@ -232,6 +234,7 @@ func (b *Browser) closeAll() error {
 	}
 	wg.Wait()
 	b.end()
+	errs = append(errs, b.streams.close())
 	if b.temp != nil {
 		errs = append(errs, b.temp.Remove())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,8 @@ type Session struct {
 
 	cookies      *Cookies
 	interception *cdp.Interception
+	protocol     *Protocol
+	transport    *http.Transport // of Fetch
 
 	placing   turn        // of who gives the session a host and a context
 	announced atomic.Bool // to OnSessionCreated: it has had a place
@@ -64,6 +67,8 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.placing = b.turnOf(key)
 	s.cookies = newCookies(s)
 	s.interception = cdp.NewInterception(s.life)
+	s.protocol = newProtocol(s)
+	s.transport = newTransport(s.life)
 	return s
 }
 
@@ -90,6 +95,9 @@ func (s *Session) StoragePath() string {
 
 // Cookies are the cookies of the session.
 func (s *Session) Cookies() *Cookies { return s.cookies }
+
+// Protocol answers requests of the session by functions of the program.
+func (s *Session) Protocol() *Protocol { return s.protocol }
 
 // BrowserContextID is the id of the session's browser context in the protocol.
 // It changes when the session's Chromium process is started anew.
