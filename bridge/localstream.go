@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -19,36 +20,47 @@ import (
 // An address is good for one request and cannot be guessed: nobody else gets
 // what it was made for. The server starts with the first one.
 type localStreams struct {
-	mu       sync.Mutex
-	server   *http.Server
-	base     string // of the addresses
-	handlers map[string]http.Handler
-	ended    chan struct{} // closed when the server has
-	closed   bool
+	mu      sync.Mutex
+	server  *http.Server
+	port    int
+	offered map[string]*localStream // by token
+	ended   chan struct{}           // closed when the server has
+	closed  bool
+}
+
+// localStream is what waits for its request.
+type localStream struct {
+	http.Handler
+	stop func() bool // keeps it from being withdrawn
 }
 
 func newLocalStreams() *localStreams {
-	return &localStreams{handlers: map[string]http.Handler{}}
+	return &localStreams{offered: map[string]*localStream{}}
 }
 
-var errStreamsClosed = errors.New("the browser is closed")
-
-// offer returns the address at which h serves one request. withdraw takes it
-// back if nobody came.
-func (l *localStreams) offer(h http.Handler) (url string, withdraw func(), err error) {
+// offer returns the address at which h serves one request. If nobody has come
+// when ctx ends, or withdraw is called, unwanted is called instead.
+func (l *localStreams) offer(ctx context.Context, h http.Handler, unwanted func()) (address string, withdraw func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return "", nil, errStreamsClosed
+		return "", nil, errBrowserClosed
 	}
 	if l.server == nil {
 		if err := l.start(); err != nil {
 			return "", nil, fmt.Errorf("opening the local server for bodies: %w", err)
 		}
 	}
-	token := rand.Text()
-	l.handlers[token] = h
-	return l.base + token, func() { l.take(token) }, nil
+	token := strings.ToLower(rand.Text())
+	withdraw = func() {
+		if l.take(token) != nil {
+			unwanted()
+		}
+	}
+	l.offered[token] = &localStream{h, context.AfterFunc(ctx, withdraw)}
+	// Chromium opens six connections to a host and no more. It finds all names
+	// below localhost on the loopback device without asking anybody.
+	return fmt.Sprintf("http://%s.localhost:%d/", token, l.port), withdraw, nil
 }
 
 func (l *localStreams) start() error {
@@ -56,9 +68,10 @@ func (l *localStreams) start() error {
 	if err != nil {
 		return err
 	}
-	l.base = fmt.Sprintf("http://%s/", listener.Addr())
+	l.port = listener.Addr().(*net.TCPAddr).Port
 	l.ended = make(chan struct{})
 	l.server = &http.Server{Handler: l, ReadHeaderTimeout: 10 * time.Second}
+	l.server.SetKeepAlivesEnabled(false) // nobody comes to an address again
 	go func() {
 		defer close(l.ended)
 		l.server.Serve(listener) // until close
@@ -66,22 +79,24 @@ func (l *localStreams) start() error {
 	return nil
 }
 
-// take returns the handler of a token, once.
-func (l *localStreams) take(token string) http.Handler {
+// take returns what is offered for a token, once.
+func (l *localStreams) take(token string) *localStream {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.handlers[token]
-	delete(l.handlers, token)
-	return h
+	s := l.offered[token]
+	delete(l.offered, token)
+	return s
 }
 
 func (l *localStreams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := l.take(strings.TrimPrefix(r.URL.Path, "/"))
-	if h == nil {
+	token, _, _ := strings.Cut(r.Host, ".")
+	s := l.take(token)
+	if s == nil {
 		http.NotFound(w, r)
 		return
 	}
-	h.ServeHTTP(w, r)
+	s.stop()
+	s.Handler.ServeHTTP(w, r)
 }
 
 // close ends the server and what it serves.
@@ -89,12 +104,14 @@ func (l *localStreams) close() error {
 	l.mu.Lock()
 	l.closed = true
 	server := l.server
-	clear(l.handlers)
 	l.mu.Unlock()
 	if server == nil {
 		return nil
 	}
 	err := server.Close()
 	<-l.ended
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
 	return err
 }

@@ -26,6 +26,7 @@ type Protocol struct {
 	mu          sync.Mutex
 	registered  map[string]ProtocolHandler
 	intercepted map[string]ProtocolHandler
+	unroute     func() // takes the pages' requests away from the tables; nil while there are none
 }
 
 func newProtocol(s *Session) *Protocol {
@@ -111,6 +112,7 @@ func (p *Protocol) add(table map[string]ProtocolHandler, scheme string, h Protoc
 		return false
 	}
 	table[scheme] = h
+	p.route()
 	return true
 }
 
@@ -127,9 +129,12 @@ func reservedScheme(scheme string) bool {
 func (p *Protocol) remove(table map[string]ProtocolHandler, scheme string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, there := table[scheme]
+	if table[scheme] == nil {
+		return false
+	}
 	delete(table, scheme)
-	return there
+	p.route()
+	return true
 }
 
 func (p *Protocol) has(table map[string]ProtocolHandler, scheme string) bool {
@@ -262,14 +267,17 @@ func validResponse(response *http.Response) error {
 	return nil
 }
 
-// closingBody tells when a body is closed.
+// closingBody tells when a body is closed, once.
 type closingBody struct {
 	io.ReadCloser
 	close func()
 	once  sync.Once
 }
 
-func (b *closingBody) Close() error {
-	defer b.once.Do(b.close)
-	return b.ReadCloser.Close()
+func (b *closingBody) Close() (err error) {
+	b.once.Do(func() {
+		b.close()
+		err = b.ReadCloser.Close()
+	})
+	return err
 }

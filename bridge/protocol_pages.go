@@ -1,0 +1,248 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
+)
+
+// Orders of routes, by which a paused request goes from one to the next.
+const (
+	webRequestOrder = iota
+	protocolOrder
+)
+
+// largestAtOnce is the size in bytes of the largest body that Chromium is given
+// in one message. A larger one is streamed: the message would be in memory
+// several times, and one of 100 MB would end the connection.
+const largestAtOnce = 1 << 20
+
+// route brings the session's targets to the present tables. It is called with
+// mu held.
+func (p *Protocol) route() {
+	before := p.unroute
+	p.unroute = nil
+	if patterns := p.patterns(); len(patterns) > 0 {
+		p.unroute = p.session.interception.Add(&cdp.Route{Order: protocolOrder, Patterns: patterns, Handle: p.handle})
+	}
+	if before != nil {
+		before()
+	}
+}
+
+func (p *Protocol) patterns() []cdp.Pattern {
+	var patterns []cdp.Pattern
+	for _, scheme := range slices.Sorted(maps.Keys(p.intercepted)) {
+		patterns = append(patterns, cdp.Pattern{URLPattern: scheme + ":*"})
+	}
+	return patterns
+}
+
+// handle answers a paused request if its scheme is handled.
+func (p *Protocol) handle(ctx context.Context, paused *cdp.PausedRequest) bool {
+	if paused.AtResponse() {
+		return false
+	}
+	scheme, _, _ := strings.Cut(paused.Request.URL, ":")
+	h := p.handler(scheme)
+	if h == nil {
+		return false
+	}
+	reply := &protocolReply{session: p.session, paused: paused, handler: h}
+	if err := reply.send(ctx); err != nil && ctx.Err() == nil {
+		p.session.browser.log.Debug("a request could not be answered", "url", paused.Request.URL, "error", err)
+	}
+	return true
+}
+
+// protocolReply brings a handler's answer to a paused request.
+type protocolReply struct {
+	session *Session
+	paused  *cdp.PausedRequest
+	handler ProtocolHandler
+}
+
+func (p *protocolReply) send(ctx context.Context) error {
+	r, err := p.request(ctx)
+	if err != nil {
+		return p.fail(ctx, err)
+	}
+	if p.bodyIsElsewhere() {
+		// Chromium gives the body to the network only: it goes through the
+		// local server, and the handler is asked there.
+		return p.stream(ctx, func(w http.ResponseWriter, local *http.Request) {
+			r := r.WithContext(local.Context())
+			r.Body, r.ContentLength = local.Body, local.ContentLength
+			response, err := p.session.protocol.answer(p.handler, r, p.paused.Request.URL)
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			p.copy(w, local, response)
+		}, func() {})
+	}
+	response, err := p.session.protocol.answer(p.handler, r, p.paused.Request.URL)
+	if err != nil {
+		return p.fail(ctx, err)
+	}
+	if p.atOnce(response) {
+		return p.fulfill(ctx, response)
+	}
+	return p.stream(ctx, func(w http.ResponseWriter, local *http.Request) { p.copy(w, local, response) }, func() { response.Body.Close() })
+}
+
+// request is the paused request as the handler gets it.
+func (p *protocolReply) request(ctx context.Context) (*http.Request, error) {
+	paused := &p.paused.Request
+	u, err := url.Parse(paused.URL)
+	if err != nil {
+		scheme, rest, _ := strings.Cut(paused.URL, ":")
+		u = &url.URL{Scheme: scheme, Opaque: rest}
+	}
+	var body bytes.Buffer
+	for _, entry := range paused.PostDataEntries {
+		body.Write(entry.Bytes)
+	}
+	r, err := http.NewRequestWithContext(ctx, paused.Method, "", &body)
+	if err != nil {
+		return nil, netInvalidURL
+	}
+	r.URL, r.Host = u, u.Host
+	for name, value := range paused.Headers {
+		r.Header.Set(name, value)
+	}
+	return r, nil
+}
+
+// bodyIsElsewhere reports whether the request has a body that does not come
+// with it: of files, which are entries without bytes, or too large.
+func (p *protocolReply) bodyIsElsewhere() bool {
+	r := &p.paused.Request
+	if !r.HasPostData {
+		return false
+	}
+	for _, entry := range r.PostDataEntries {
+		if len(entry.Bytes) == 0 {
+			return true
+		}
+	}
+	return len(r.PostDataEntries) == 0
+}
+
+// atOnce reports whether a response is given to Chromium in one message.
+func (p *protocolReply) atOnce(r *http.Response) bool {
+	switch {
+	case p.isFile(): // Chromium sends no file: request to a server
+		return true
+	case isRedirect(r.StatusCode): // to be resolved against the URL that the page sees
+		return true
+	case r.Header.Get("Content-Encoding") != "": // which is decoded on the way through the network only
+		return false
+	}
+	return r.ContentLength >= 0 && r.ContentLength <= largestAtOnce
+}
+
+func (p *protocolReply) isFile() bool { return strings.HasPrefix(p.paused.Request.URL, "file:") }
+
+func (p *protocolReply) fail(ctx context.Context, cause error) error {
+	code := netFailed
+	errors.As(cause, &code)
+	p.session.browser.log.Debug("a protocol handler failed", "url", p.paused.Request.URL, "error", cause)
+	return p.paused.Fail(ctx, code.reason())
+}
+
+func (p *protocolReply) fulfill(ctx context.Context, r *http.Response) error {
+	defer r.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(r.Body, largestFulfilled+1))
+	if err != nil {
+		return p.fail(ctx, netError(err))
+	}
+	if len(body) > largestFulfilled {
+		return p.fail(ctx, fmt.Errorf("%w: a body of more than %d bytes for a file: URL", netFailed, largestFulfilled))
+	}
+	var headers []cdp.Header
+	for name, values := range r.Header {
+		for _, value := range values {
+			headers = append(headers, cdp.Header{Name: name, Value: value})
+		}
+	}
+	return p.paused.Fulfill(ctx, cdp.Response{Code: r.StatusCode, Phrase: http.StatusText(r.StatusCode), Headers: headers, Body: body})
+}
+
+// largestFulfilled is the size in bytes of the largest body that fits in a
+// message: three bytes are four in it.
+const largestFulfilled = 64 << 20
+
+// stream sends the request on to the local server, where h answers it, or to
+// nowhere if nobody comes for it.
+func (p *protocolReply) stream(ctx context.Context, h http.HandlerFunc, unwanted func()) error {
+	address, withdraw, err := p.session.browser.streams.offer(ctx, h, unwanted)
+	if err != nil {
+		unwanted()
+		return p.fail(ctx, err)
+	}
+	if err := p.paused.Continue(ctx, cdp.ContinueRequest{URL: address}); err != nil {
+		withdraw()
+		return err
+	}
+	return nil
+}
+
+// copy sends a response through the local server.
+func (p *protocolReply) copy(w http.ResponseWriter, local *http.Request, r *http.Response) {
+	defer r.Body.Close()
+	defer context.AfterFunc(local.Context(), func() { r.Body.Close() })() // the page has gone
+	header := w.Header()
+	maps.Copy(header, r.Header)
+	if cookies := header["Set-Cookie"]; cookies != nil {
+		// They would become those of the local server.
+		header.Del("Set-Cookie")
+		p.storeCookies(cookies)
+	}
+	if header.Get("Cache-Control") == "" { // the address is never asked for again
+		header.Set("Cache-Control", "no-store")
+	}
+	header["Date"] = nil
+	if r.ContentLength >= 0 {
+		header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
+	w.WriteHeader(r.StatusCode)
+	flushing := http.NewResponseController(w)
+	flushing.Flush()
+	if _, err := io.Copy(&flushWriter{w, flushing}, r.Body); err != nil {
+		panic(http.ErrAbortHandler) // the page is to see that something is missing
+	}
+}
+
+func (p *protocolReply) storeCookies(lines []string) {
+	from, err := url.Parse(p.paused.Request.URL)
+	if err == nil {
+		err = p.session.storeCookies(p.session.life, from, lines)
+	}
+	if err != nil {
+		p.session.browser.log.Warn("storing the cookies of a handler's response", "url", p.paused.Request.URL, "error", err)
+	}
+}
+
+// flushWriter holds nothing back.
+type flushWriter struct {
+	http.ResponseWriter
+	flushing *http.ResponseController
+}
+
+func (f *flushWriter) Write(b []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(b)
+	if err == nil {
+		err = f.flushing.Flush()
+	}
+	return n, err
+}
