@@ -18,7 +18,7 @@ import (
 func webRequestPage(t testing.TB) (*WebRequest, *WebContents, *fixture.Server) {
 	t.Helper()
 	s, server := memorySession(t), sharedServer(t)
-	return s.WebRequest(), testPage(t, s, server.URL("a.test", "/page/requests")), server
+	return s.WebRequest(), testPage(t, s, server.URL("a.test", "/fetches?n=0")), server
 }
 
 // webRequestRemove adds a listener that is taken away with the test.

@@ -272,7 +272,7 @@ func (t *traffic) atResponse(x *exchange, p *cdp.PausedRequest) (handled bool) {
 		return false
 	}
 	_, phrase, _ := parseStatusLine(response.StatusLine)
-	answer := cdp.Response{Code: response.StatusCode, Phrase: phrase, Headers: response.ResponseHeaders}
+	answer := cdp.Response{Code: response.StatusCode, Phrase: phrase, Headers: response.ResponseHeaders, Body: []byte{}}
 	if redirect != "" || p.ResponseStatusCode/100 == 3 { // a change of the headers alone leads nowhere else
 		t.answered(p, p.Fulfill(x.ctx, answer))
 		return true
