@@ -177,10 +177,8 @@ func (p *matchPattern) wire() string {
 		return "file://*" + path
 	case defaultPort(p.scheme) == "" && p.scheme != "*":
 		return p.scheme + ":*"
-	case p.subdomains:
-		return p.scheme + "://*" + p.host + "*" + path
 	}
-	return p.scheme + "://" + p.host + "*" + path // * is where the port may be
+	return p.scheme + "://*" + p.host + "*" + path // the * are where a user and a port may be
 }
 
 // requestURL is a URL, as Chromium writes it, in the parts that patterns look

@@ -120,8 +120,8 @@ type requestSource interface {
 // Referrer is the URL of the header Referer, empty if there is none.
 func (d *RequestDetails) Referrer() string { return d.source.referrer() }
 
-// UploadData is the body of the request in its parts, nil if there is none or
-// if the page streams it.
+// UploadData is the body of the request in its parts, nil if there is none. That
+// of a body that the page streams is one empty part.
 func (d *RequestDetails) UploadData() []UploadData { return d.source.uploadData() }
 
 // Frame is the frame that asked, or that navigates; nil for workers and for a
@@ -284,13 +284,13 @@ func (w *WebRequest) OnResponseStarted(filter WebRequestFilter, listener func(co
 }
 
 // OnCompleted adds a listener that is told when a request is over; remove takes
-// it away. Chromium does not say so of the icons of pages.
+// it away.
 func (w *WebRequest) OnCompleted(filter WebRequestFilter, listener func(context.Context, *CompletedDetails)) (remove func(), err error) {
 	return addListener(w, &w.completed, filter, listener, listener == nil)
 }
 
 // OnErrorOccurred adds a listener that is told when a request has failed; remove
-// takes it away. Chromium does not say so of the icons of pages.
+// takes it away.
 func (w *WebRequest) OnErrorOccurred(filter WebRequestFilter, listener func(context.Context, *ErrorOccurredDetails)) (remove func(), err error) {
 	return addListener(w, &w.errorOccurred, filter, listener, listener == nil)
 }
