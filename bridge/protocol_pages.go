@@ -16,11 +16,8 @@ import (
 	"github.com/cdpbridge/cdpbridge/cdp"
 )
 
-// Orders of routes, by which a paused request goes from one to the next.
-const (
-	webRequestOrder = iota
-	protocolOrder
-)
+// protocolOrder puts handlers behind the listeners of WebRequest.
+const protocolOrder = 0
 
 // largestAtOnce is the size in bytes of the largest body that Chromium is given
 // in one message. A larger one is streamed: the message would be in memory
@@ -108,17 +105,18 @@ func (p *protocolReply) request(ctx context.Context) (*http.Request, error) {
 		scheme, rest, _ := strings.Cut(paused.URL, ":")
 		u = &url.URL{Scheme: scheme, Opaque: rest}
 	}
-	var body bytes.Buffer
-	for _, entry := range paused.PostDataEntries {
-		body.Write(entry.Bytes)
-	}
-	r, err := http.NewRequestWithContext(ctx, paused.Method, "", &body)
+	body := bytes.Join(paused.PostData(), nil)
+	r, err := http.NewRequestWithContext(ctx, paused.Method, "", bytes.NewReader(body))
 	if err != nil {
 		return nil, netInvalidURL
 	}
 	r.URL, r.Host = u, u.Host
-	for name, value := range paused.Headers {
-		r.Header.Set(name, value)
+	headers := p.paused.Changes.Headers // as listeners want them
+	if headers == nil {
+		headers = paused.Headers()
+	}
+	for _, h := range headers {
+		r.Header.Add(h.Name, h.Value)
 	}
 	return r, nil
 }
@@ -126,16 +124,9 @@ func (p *protocolReply) request(ctx context.Context) (*http.Request, error) {
 // bodyIsElsewhere reports whether the request has a body that does not come
 // with it: of files, which are entries without bytes, or too large.
 func (p *protocolReply) bodyIsElsewhere() bool {
-	r := &p.paused.Request
-	if !r.HasPostData {
-		return false
-	}
-	for _, entry := range r.PostDataEntries {
-		if len(entry.Bytes) == 0 {
-			return true
-		}
-	}
-	return len(r.PostDataEntries) == 0
+	parts := p.paused.Request.PostData()
+	return p.paused.Request.HasPostData &&
+		(len(parts) == 0 || slices.ContainsFunc(parts, func(part []byte) bool { return len(part) == 0 }))
 }
 
 // atOnce reports whether a response is given to Chromium in one message.

@@ -27,6 +27,8 @@ type Session struct {
 	interception *cdp.Interception
 	protocol     *Protocol
 	transport    *http.Transport // of Fetch
+	network      *networkDomain
+	webRequest   *WebRequest
 
 	placing   turn        // of who gives the session a host and a context
 	announced atomic.Bool // to OnSessionCreated: it has had a place
@@ -69,6 +71,8 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.interception = cdp.NewInterception(s.life)
 	s.protocol = newProtocol(s)
 	s.transport = newTransport(s.life)
+	s.network = newNetworkDomain(o.NoCache)
+	s.webRequest = newWebRequest(s)
 	return s
 }
 
@@ -98,6 +102,8 @@ func (s *Session) Cookies() *Cookies { return s.cookies }
 
 // Protocol answers requests of the session by functions of the program.
 func (s *Session) Protocol() *Protocol { return s.protocol }
+// WebRequest are the listeners of the session's requests.
+func (s *Session) WebRequest() *WebRequest { return s.webRequest }
 
 // BrowserContextID is the id of the session's browser context in the protocol.
 // It changes when the session's Chromium process is started anew.
@@ -323,19 +329,8 @@ func (s *Session) adopt(t *cdp.Target) ([]cdp.Command, bool) {
 	if t.Type() == cdp.TargetPage {
 		setup = append(setup, s.addPage(t).setup()...)
 	}
-	if s.opts.NoCache {
-		setup = append(setup, noCache(t)...)
-	}
+	setup = append(setup, s.network.join(t)...)
 	return append(setup, s.interception.Join(t)...), true
-}
-
-// noCache switches a target's HTTP cache off. Chromium heeds it only with the
-// domain Network on.
-func noCache(t *cdp.Target) []cdp.Command {
-	return []cdp.Command{
-		{Method: "Network.enable", Params: map[string]int{"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}},
-		{Method: "Network.setCacheDisabled", Params: map[string]bool{"cacheDisabled": true}},
-	}
 }
 
 func (s *Session) addPage(t *cdp.Target) *WebContents {
@@ -365,6 +360,8 @@ func (s *Session) page(id string) *WebContents {
 
 func (s *Session) targetGone(t *cdp.Target) {
 	s.interception.Leave(t)
+	s.network.leave(t)
+	s.webRequest.targetGone(t)
 	if t.Type() != cdp.TargetPage {
 		return
 	}
