@@ -99,6 +99,13 @@ func (l *localStreams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.Handler.ServeHTTP(w, r)
 }
 
+// has reports whether a URL is an address of the server.
+func (l *localStreams) has(url string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.server != nil && strings.HasPrefix(url, "http://") && strings.HasSuffix(url, fmt.Sprintf(".localhost:%d/", l.port))
+}
+
 // close ends the server and what it serves.
 func (l *localStreams) close() error {
 	l.mu.Lock()

@@ -80,14 +80,14 @@ func (p *protocolReply) send(ctx context.Context) error {
 		return p.stream(ctx, func(w http.ResponseWriter, local *http.Request) {
 			r := r.WithContext(local.Context())
 			r.Body, r.ContentLength = local.Body, local.ContentLength
-			response, err := p.session.protocol.answer(p.handler, r, p.paused.Request.URL)
+			response, err := p.ask(ctx, r)
 			if err != nil {
 				panic(http.ErrAbortHandler)
 			}
 			p.copy(w, local, response)
 		}, func() {})
 	}
-	response, err := p.session.protocol.answer(p.handler, r, p.paused.Request.URL)
+	response, err := p.ask(ctx, r)
 	if err != nil {
 		return p.fail(ctx, err)
 	}
@@ -95,6 +95,17 @@ func (p *protocolReply) send(ctx context.Context) error {
 		return p.fulfill(ctx, response)
 	}
 	return p.stream(ctx, func(w http.ResponseWriter, local *http.Request) { p.copy(w, local, response) }, func() { response.Body.Close() })
+}
+
+// ask asks the handler, and the listeners of WebRequest what they think of its
+// response.
+func (p *protocolReply) ask(ctx context.Context, r *http.Request) (*http.Response, error) {
+	response, err := p.session.protocol.answer(p.handler, r, p.paused.Request.URL)
+	if err == nil && p.session.webRequest.traffic.received(ctx, p.paused, response) {
+		response.Body.Close()
+		return nil, netBlockedByClient
+	}
+	return response, err
 }
 
 // request is the paused request as the handler gets it.

@@ -364,3 +364,69 @@ func TestLocalStreams_ServeOnlyTheRequestThatTheyAreFor(t *testing.T) {
 		t.Error("a closed server takes offers")
 	}
 }
+
+func TestProtocol_NSE0708_ListenersComeBeforeHandlers(t *testing.T) {
+	s := memorySession(t)
+	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/order"))
+	ctx := testContext(t)
+	var handled atomic.Int32
+	handles(t, s, "http", func(r *http.Request) (*http.Response, error) {
+		if r.URL.Path == "/favicon.ico" {
+			return textResponse(""), nil
+		}
+		handled.Add(1)
+		response := textResponse(r.Header.Get("X-Of-Listener"))
+		if r.URL.Path == "/streamed" {
+			response.ContentLength = -1
+		}
+		response.Header = http.Header{"X-Of-Handler": {"yes"}}
+		return response, nil
+	})
+	received := make(chan string, 9)
+	completed := make(chan string, 9)
+	web := s.WebRequest()
+	for _, err := range []error{
+		second(web.OnBeforeRequest(WebRequestFilter{URLs: []string{"*://*/cancelled"}}, func(context.Context, *BeforeRequestDetails) BeforeRequestResult {
+			return BeforeRequestResult{Cancel: true}
+		})),
+		second(web.OnBeforeSendHeaders(WebRequestFilter{}, func(_ context.Context, d *BeforeSendHeadersDetails) BeforeSendHeadersResult {
+			d.RequestHeaders.Set("X-Of-Listener", "changed")
+			return BeforeSendHeadersResult{RequestHeaders: d.RequestHeaders}
+		})),
+		second(web.OnHeadersReceived(WebRequestFilter{URLs: []string{"*://a.test/*ed"}}, func(_ context.Context, d *HeadersReceivedDetails) HeadersReceivedResult {
+			received <- d.URL + " " + d.StatusLine + " " + d.ResponseHeaders.Get("X-Of-Handler")
+			d.ResponseHeaders.Set("Content-Type", "text/of-listener")
+			return HeadersReceivedResult{ResponseHeaders: d.ResponseHeaders}
+		})),
+		second(web.OnCompleted(WebRequestFilter{URLs: []string{"*://a.test/*ed"}}, func(_ context.Context, d *CompletedDetails) {
+			completed <- d.URL + " " + d.StatusLine + " " + d.IP + d.ResponseHeaders.Get("X-Of-Handler")
+		})),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"/answered", "/streamed"} {
+		got := pageFetch(t, page, path, nil)
+		if got.Text != "changed" || got.Type != "text/of-listener" {
+			t.Errorf("the page got %+v", got)
+		}
+		url := strings.Replace(page.URL(), "/page/order", path, 1)
+		if got := next(t, received); got != url+" HTTP/1.1 200 OK yes" {
+			t.Errorf("received was %q", got)
+		}
+		if got := next(t, completed); got != url+" HTTP/1.1 200 OK yes" {
+			t.Errorf("completed was %q", got)
+		}
+	}
+	before := handled.Load()
+	if got := pageFetch(t, page, "/cancelled", nil); !got.Failed || handled.Load() != before {
+		t.Errorf("the page got %+v, and the handler %d requests", got, handled.Load()-before)
+	}
+	if err := ctx.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// second is the error of a call that gives something else first.
+func second[T any](_ T, err error) error { return err }

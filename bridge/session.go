@@ -102,6 +102,7 @@ func (s *Session) Cookies() *Cookies { return s.cookies }
 
 // Protocol answers requests of the session by functions of the program.
 func (s *Session) Protocol() *Protocol { return s.protocol }
+
 // WebRequest are the listeners of the session's requests.
 func (s *Session) WebRequest() *WebRequest { return s.webRequest }
 

@@ -101,6 +101,7 @@ type exchange struct {
 	hops     int            // how often it was sent
 	told     int            // how often Chromium told which headers were sent
 	response ResponseDetails
+	handled  bool // by the program: Chromium tells only how it got the response
 }
 
 // arrival is a paused request of an exchange with its place in line.
@@ -177,6 +178,9 @@ func (t *traffic) handle(ctx context.Context, p *cdp.PausedRequest) (handled boo
 	} else {
 		x = &exchange{target: p.Target}
 		x.web, x.ctx, x.life = t.web, ctx, ctx
+	}
+	if t.web.session.browser.streams.has(p.Request.URL) {
+		return false // the response went through received
 	}
 	x.moveTo(t.details(p))
 	if followed { // a listener that waits is not waited for when the request is over
@@ -355,6 +359,10 @@ func (x *exchange) observe(method string, ev *networkEvent) {
 		}
 	case "Network.responseReceived":
 		x.tellSent(nil)
+		if x.handled {
+			x.responseStarted(x.response)
+			return
+		}
 		r := ev.Response
 		x.response = ResponseDetails{
 			StatusLine:      statusLine(r.Status, r.StatusText),
