@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -79,24 +80,37 @@ func (s *Session) Fetch(r *http.Request, o FetchOptions) (*http.Response, error)
 		stop()
 		cancel(context.Canceled)
 	}
-	f := &fetch{session: s, options: o}
+	f := newFetch(s, o, ctx)
 	response, err := f.follow(r.Clone(ctx))
 	if err != nil {
 		err = fmt.Errorf("fetching %s: %w", r.URL.Redacted(), err)
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
+		f.ended(err)
 		end()
 		return nil, err
 	}
-	response.Body = &closingBody{ReadCloser: &fetchedBody{response.Body, len(response.TransferEncoding) > 0}, close: end}
+	body := &fetchedBody{ReadCloser: response.Body, chunked: len(response.TransferEncoding) > 0, empty: response.ContentLength == 0}
+	response.Body = &closingBody{ReadCloser: body, close: func() {
+		f.ended(body.outcome())
+		end()
+	}}
 	return response, nil
 }
 
 // fetch is one call of Session.Fetch.
 type fetch struct {
-	session *Session
-	options FetchOptions
+	session  *Session
+	options  FetchOptions
+	passage  passage         // through the listeners of WebRequest
+	response ResponseDetails // the last one
+}
+
+func newFetch(s *Session, o FetchOptions, ctx context.Context) *fetch {
+	f := &fetch{session: s, options: o, passage: passage{web: s.webRequest, ctx: ctx, life: s.life}}
+	f.passage.ID = 1<<63 | s.fetches.Add(1) // no request of a page has it
+	return f
 }
 
 // follow makes the request and those that its responses redirect to.
@@ -108,21 +122,94 @@ func (f *fetch) follow(r *http.Request) (*http.Response, error) {
 		}
 		location := response.Header.Get("Location")
 		if !isRedirect(response.StatusCode) || location == "" || f.options.Redirect == "manual" {
+			f.passage.responseStarted(f.response)
 			return response, nil
 		}
 		response.Body.Close()
 		if f.options.Redirect == "error" {
 			return nil, fmt.Errorf("%w: Attempted to redirect, but redirect policy was 'error'", netFailed)
 		}
-		if r, err = redirected(r, response.StatusCode, location); err != nil {
+		next, err := redirected(r, response.StatusCode, location)
+		if err != nil {
 			return nil, err
 		}
+		f.passage.beforeRedirect(f.response, next.URL.String())
+		r = next
 	}
 	return nil, netTooManyRedirects
 }
 
-// once makes one request: to who handles its scheme, or to the network.
+// once makes one request, and takes it and its response through the listeners.
 func (f *fetch) once(r *http.Request) (*http.Response, error) {
+	shown := *r.URL
+	shown.Fragment = ""
+	d := RequestDetails{ID: f.passage.ID, URL: shown.String(), Method: r.Method, ResourceType: ResourceXHR, source: fetchSource{r}}
+	f.passage.moveTo(d)
+	before := f.passage.beforeRequest()
+	switch {
+	case before.Cancel:
+		return nil, netBlockedByClient
+	case before.RedirectURL != "":
+		return f.received(&http.Response{
+			StatusCode: http.StatusTemporaryRedirect,
+			Header:     redirectTo(before.RedirectURL, "").ResponseHeaders.header(),
+			Body:       http.NoBody,
+		}), nil
+	}
+	if err := f.addHeaders(r.Context(), r); err != nil {
+		return nil, err
+	}
+	send := f.passage.beforeSendHeaders(func() Headers { return headersOf(r.Header) })
+	if send.Cancel {
+		return nil, netBlockedByClient
+	}
+	if send.RequestHeaders != nil {
+		r.Header = send.RequestHeaders.header()
+	}
+	f.passage.sendHeaders(headersOf(r.Header))
+	response, err := f.answer(r)
+	if err != nil {
+		return nil, err
+	}
+	now, changed, cancel := f.passage.headersReceived(responseDetails(response))
+	if cancel {
+		response.Body.Close()
+		return nil, netBlockedByClient
+	}
+	if changed {
+		response.StatusCode, response.Header = now.StatusCode, now.ResponseHeaders.header()
+	}
+	return f.received(response), nil
+}
+
+// received notes the response that there is now.
+func (f *fetch) received(r *http.Response) *http.Response {
+	f.response = responseDetails(r)
+	return r
+}
+
+// ended tells how the request ended.
+func (f *fetch) ended(err error) {
+	code := netAborted
+	switch {
+	case err == nil:
+		f.passage.complete(f.response, "net::OK")
+		return
+	case !errors.As(err, &code) && context.Cause(f.passage.ctx) == nil:
+		code = netFailed
+	}
+	f.passage.fail(false, code.Error())
+}
+
+// fetchSource knows the details of a request of Fetch.
+type fetchSource struct{ r *http.Request }
+
+func (s fetchSource) referrer() string       { return s.r.Header.Get("Referer") }
+func (fetchSource) uploadData() []UploadData { return nil }
+func (fetchSource) frame() *Frame            { return nil }
+
+// answer is the response of who handles the scheme, or of the network.
+func (f *fetch) answer(r *http.Request) (*http.Response, error) {
 	if !f.options.BypassCustomProtocolHandlers {
 		if h := f.session.protocol.handler(r.URL.Scheme); h != nil {
 			return f.session.protocol.answer(h, r, "")
@@ -140,10 +227,6 @@ func (f *fetch) once(r *http.Request) (*http.Response, error) {
 // network makes a request of the network, with the session's cookies.
 func (f *fetch) network(r *http.Request) (*http.Response, error) {
 	ctx, s := r.Context(), f.session
-	r.Header = r.Header.Clone()
-	if err := f.addHeaders(ctx, r); err != nil {
-		return nil, err
-	}
 	response, err := s.transport.RoundTrip(r)
 	if err != nil {
 		return nil, netError(err)
@@ -159,8 +242,11 @@ func (f *fetch) network(r *http.Request) (*http.Response, error) {
 
 // addHeaders adds what a browser adds, where the caller has said nothing else.
 func (f *fetch) addHeaders(ctx context.Context, r *http.Request) error {
-	if r.Header == nil {
+	if r.Header = r.Header.Clone(); r.Header == nil {
 		r.Header = http.Header{}
+	}
+	if r.URL.Scheme != "http" && r.URL.Scheme != "https" {
+		return nil
 	}
 	agent, err := f.session.GetUserAgent(ctx)
 	if err != nil {
@@ -320,21 +406,37 @@ func safeRedirect(from, to string) bool {
 	return true
 }
 
-// fetchedBody gives errors Chromium's names.
+// fetchedBody gives errors Chromium's names, and remembers how the body ended.
 type fetchedBody struct {
 	io.ReadCloser
 	chunked bool
+	empty   bool
+	last    atomic.Pointer[error] // of Read
 }
 
 func (b *fetchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
 	case err == nil || err == io.EOF:
-		return n, err
 	case errors.Is(err, io.ErrUnexpectedEOF) && b.chunked:
-		return n, fmt.Errorf("%w: %w", netIncompleteChunked, err)
+		err = fmt.Errorf("%w: %w", netIncompleteChunked, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return n, fmt.Errorf("%w: %w", netLengthMismatch, err)
+		err = fmt.Errorf("%w: %w", netLengthMismatch, err)
+	default:
+		err = netError(err)
 	}
-	return n, netError(err)
+	b.last.Store(&err)
+	return n, err
+}
+
+// outcome is nil for a body that was read to its end.
+func (b *fetchedBody) outcome() error {
+	last := b.last.Load()
+	switch {
+	case last != nil && *last == io.EOF, last == nil && b.empty:
+		return nil
+	case last == nil || *last == nil:
+		return netAborted
+	}
+	return *last
 }

@@ -351,3 +351,117 @@ func TestFetch_NCP0011_ReadsFiles(t *testing.T) {
 		t.Errorf("%q of the type %q", body, response.Header.Get("Content-Type"))
 	}
 }
+
+// listens fails the test if a listener could not be added, and removes it at
+// the end.
+func listens(t testing.TB) func(remove func(), err error) {
+	return func(remove func(), err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(remove)
+	}
+}
+
+func TestFetch_NSE0700_PassesTheListenersOfWebRequest(t *testing.T) {
+	s, server := memorySession(t), sharedServer(t)
+	cancel := func(context.Context, *BeforeRequestDetails) BeforeRequestResult {
+		return BeforeRequestResult{Cancel: true}
+	}
+	var handled int
+	count := func(*http.Request) (*http.Response, error) {
+		handled++
+		return textResponse("handled"), nil
+	}
+	for _, c := range []struct{ name, url, scheme string }{
+		{"NSE-0700 https", "https://foo/", ""},
+		{"NSE-0708 https that is intercepted", "https://foo/", "https"},
+		{"NSE-0729 file that is intercepted", "file:///foo", "file"},
+		{"NSE-0742 a registered protocol", "app://foo/", "app"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			listens(t)(s.WebRequest().OnBeforeRequest(WebRequestFilter{}, cancel))
+			if c.scheme != "" {
+				handles(t, s, c.scheme, count)
+			}
+			err := fetchError(t, s, c.url, FetchOptions{})
+			wantNetError(t, err, netBlockedByClient)
+			wantError(t, err, "net::ERR_BLOCKED_BY_CLIENT")
+			if handled != 0 {
+				t.Error("the handler was called")
+			}
+		})
+	}
+	t.Run("NSE-0514 which redirect", func(t *testing.T) {
+		to := server.URL("127.0.0.1", "/cookies?here")
+		listens(t)(s.WebRequest().OnBeforeRequest(WebRequestFilter{URLs: []string{"*://127.0.0.1/small"}}, func(context.Context, *BeforeRequestDetails) BeforeRequestResult {
+			return BeforeRequestResult{RedirectURL: to}
+		}))
+		response, _ := fetched(t, s, fetchRequest(t, "GET", server.URL("127.0.0.1", "/small"), nil), FetchOptions{})
+		if got := response.Request.URL.String(); got != to {
+			t.Errorf("the response is from %s", got)
+		}
+	})
+	t.Run("NSE-0545 of its own session alone", func(t *testing.T) {
+		other := namedSession(t, "other")
+		listens(t)(other.WebRequest().OnBeforeRequest(WebRequestFilter{}, cancel))
+		fetchedText(t, s, server.URL("127.0.0.1", "/small"))
+	})
+	t.Run("UTL-1370 which change headers", func(t *testing.T) {
+		listens(t)(s.WebRequest().OnBeforeSendHeaders(WebRequestFilter{}, func(_ context.Context, d *BeforeSendHeadersDetails) BeforeSendHeadersResult {
+			d.RequestHeaders.Set("X-Of-Listener", "yes")
+			return BeforeSendHeadersResult{RequestHeaders: d.RequestHeaders}
+		}))
+		listens(t)(s.WebRequest().OnHeadersReceived(WebRequestFilter{}, func(_ context.Context, d *HeadersReceivedDetails) HeadersReceivedResult {
+			d.ResponseHeaders.Set("X-Seen", d.StatusLine)
+			return HeadersReceivedResult{ResponseHeaders: d.ResponseHeaders}
+		}))
+		response, got := fetched(t, s, fetchRequest(t, "GET", server.URL("127.0.0.1", "/headers"), nil), FetchOptions{})
+		if !strings.Contains(got, "X-Of-Listener") || response.Header.Get("X-Seen") != "HTTP/1.1 200 OK" {
+			t.Errorf("the server saw %q, the caller %v", got, response.Header)
+		}
+	})
+	t.Run("CX46 in the order of a page's requests", func(t *testing.T) {
+		var told []string
+		var id uint64
+		note := func(event string, d *RequestDetails) {
+			told = append(told, event+" "+d.URL[strings.LastIndexByte(d.URL, '/'):])
+			if id == 0 {
+				id = d.ID
+			}
+			if d.ID != id || d.ResourceType != ResourceXHR || d.Method != "GET" {
+				t.Errorf("%s: %+v", event, d)
+			}
+		}
+		w, all := s.WebRequest(), WebRequestFilter{}
+		listens(t)(w.OnBeforeRequest(all, func(_ context.Context, d *BeforeRequestDetails) (none BeforeRequestResult) {
+			note("before", &d.RequestDetails)
+			return none
+		}))
+		listens(t)(w.OnBeforeSendHeaders(all, func(_ context.Context, d *BeforeSendHeadersDetails) (none BeforeSendHeadersResult) {
+			note("headers", &d.RequestDetails)
+			return none
+		}))
+		listens(t)(w.OnSendHeaders(all, func(_ context.Context, d *SendHeadersDetails) { note("sent", &d.RequestDetails) }))
+		listens(t)(w.OnHeadersReceived(all, func(_ context.Context, d *HeadersReceivedDetails) (none HeadersReceivedResult) {
+			note("received", &d.RequestDetails)
+			return none
+		}))
+		listens(t)(w.OnBeforeRedirect(all, func(_ context.Context, d *BeforeRedirectDetails) { note("redirect", &d.RequestDetails) }))
+		listens(t)(w.OnResponseStarted(all, func(_ context.Context, d *ResponseStartedDetails) { note("started", &d.RequestDetails) }))
+		listens(t)(w.OnCompleted(all, func(_ context.Context, d *CompletedDetails) { note("completed "+d.Error, &d.RequestDetails) }))
+		listens(t)(w.OnErrorOccurred(all, func(_ context.Context, d *ErrorOccurredDetails) { note("error "+d.Error, &d.RequestDetails) }))
+		fetchedText(t, s, server.URL("127.0.0.1", "/redirect?to=small"))
+		want := "before /redirect?to=small,headers /redirect?to=small,sent /redirect?to=small,received /redirect?to=small,redirect /redirect?to=small," +
+			"before /small,headers /small,sent /small,received /small,started /small,completed net::OK /small"
+		if got := strings.Join(told, ","); got != want {
+			t.Errorf("told was\n%s, not\n%s", got, want)
+		}
+		told, id = nil, 0
+		fetchError(t, s, "http://127.0.0.1:1/none", FetchOptions{})
+		if got := strings.Join(told, ","); got != "before /none,headers /none,sent /none,error net::ERR_CONNECTION_REFUSED /none" {
+			t.Errorf("told was %s", got)
+		}
+	})
+}

@@ -27,6 +27,7 @@ type Session struct {
 	interception *cdp.Interception
 	protocol     *Protocol
 	transport    *http.Transport // of Fetch
+	fetches      atomic.Uint64
 	network      *networkDomain
 	webRequest   *WebRequest
 

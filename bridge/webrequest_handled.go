@@ -2,7 +2,9 @@ package bridge
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 )
@@ -39,15 +41,24 @@ func (t *traffic) received(ctx context.Context, p *cdp.PausedRequest, r *http.Re
 	return false
 }
 
-// responseDetails are those of a response that did not come over the network.
+// responseDetails are those of a response that is not Chromium's.
 func responseDetails(r *http.Response) ResponseDetails {
-	d := ResponseDetails{StatusLine: statusLine(r.StatusCode, http.StatusText(r.StatusCode)), StatusCode: r.StatusCode}
-	for name, values := range r.Header {
-		for _, value := range values {
-			d.ResponseHeaders.Add(name, value)
+	return ResponseDetails{
+		StatusLine:      statusLine(r.StatusCode, http.StatusText(r.StatusCode)),
+		StatusCode:      r.StatusCode,
+		ResponseHeaders: headersOf(r.Header),
+	}
+}
+
+// headersOf are headers as package http has them, by name.
+func headersOf(header http.Header) Headers {
+	var h Headers
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			h.Add(name, value)
 		}
 	}
-	return d
+	return h
 }
 
 // header is the same as package http has it.
