@@ -28,6 +28,10 @@ var (
 	// before it had a result.
 	ErrNavigated = errors.New("the document was replaced")
 
+	// ErrServiceWorkerGone is the error of a call on a service worker that is
+	// destroyed: unregistered, or replaced by a newer version.
+	ErrServiceWorkerGone = errors.New("the service worker is gone")
+
 	// ErrRendererGone is the error of a call on a page whose renderer process
 	// has crashed. Reload or LoadURL bring the page back.
 	ErrRendererGone = errors.New("the page has crashed; reload it")

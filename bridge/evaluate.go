@@ -199,7 +199,11 @@ func run(ctx context.Context, e Evaluator, params evaluateParams) (jsonv2.Value,
 
 // call sends a command that the renderer process of the world answers.
 func (in world) call(ctx context.Context, method string, params, result any) error {
-	err := callRenderer(ctx, in.target, method, params, result)
+	return in.explain(callRenderer(ctx, in.target, method, params, result))
+}
+
+// explain puts the bridge's errors in the place of the connection's.
+func (in world) explain(err error) error {
 	var refused *cdp.Error
 	switch {
 	case errors.As(err, &refused) && documentIsGone(refused.Message),

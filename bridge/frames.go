@@ -50,6 +50,16 @@ func (w *WebContents) Frames() []*Frame {
 	return out
 }
 
+// frame is the frame of the page with the id, nil if it is gone.
+func (w *WebContents) frame(id string) *Frame {
+	for _, f := range w.Frames() {
+		if f.ID == id {
+			return f
+		}
+	}
+	return nil
+}
+
 // MainFrame is the page's main frame.
 func (w *WebContents) MainFrame() *Frame { return w.Frames()[0] }
 
@@ -83,6 +93,7 @@ type contexts struct {
 	mu       sync.Mutex
 	watching map[*cdp.Session]bool
 	byFrame  map[string]frameContext
+	preloads map[frameContext]*preloadContext
 	changed  chan struct{} // closed and renewed with every change
 }
 
@@ -90,6 +101,13 @@ type contexts struct {
 type frameContext struct {
 	session *cdp.Session
 	id      int
+}
+
+// preloadContext is the JavaScript context of a frame's preload scripts.
+type preloadContext struct {
+	frameID string
+	life    context.Context // ends with the document
+	end     context.CancelFunc
 }
 
 // of returns the context of a frame's own world, waiting for a document that is
@@ -122,38 +140,50 @@ func (c *contexts) of(ctx context.Context, page *WebContents, f cdp.Frame) (int,
 	}
 }
 
-// watch switches the domain Runtime on in a session and begins to follow its
-// contexts. The browser tells of those that exist when it is switched on, and
-// never again: nobody else may switch it on first.
+// watch begins to follow the contexts of a session.
 func (c *contexts) watch(page *WebContents, t *cdp.Target) {
+	t.Session.Conn().Send(c.begin(page, t)...)
+}
+
+// begin returns the command that switches the domain Runtime on in a session,
+// whose contexts are followed from now on, and nothing if they are already. The
+// browser tells of those that exist when it is switched on, and never again:
+// nobody else may switch it on first.
+func (c *contexts) begin(page *WebContents, t *cdp.Target) []cdp.Command {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.watching == nil {
 		c.watching, c.byFrame, c.changed = map[*cdp.Session]bool{}, map[string]frameContext{}, make(chan struct{})
+		c.preloads = map[frameContext]*preloadContext{}
 	}
 	s := t.Session
 	if c.watching[s] {
-		return
+		return nil
 	}
 	c.watching[s] = true
-	events := s.Events(page.life, cdp.QueueOptions{}, "Runtime.executionContextCreated", "Runtime.executionContextDestroyed", "Runtime.executionContextsCleared", "Page.frameDetached")
-	s.Conn().Send(cdp.Command{Session: s, Method: "Runtime.enable", Done: func(_ jsonv2.Value, err error) {
+	events := s.Events(page.life, cdp.QueueOptions{}, "Runtime.executionContextCreated", "Runtime.executionContextDestroyed", "Runtime.executionContextsCleared", "Runtime.bindingCalled", "Page.frameDetached")
+	go c.follow(page, t, events)
+	return []cdp.Command{{Session: s, Method: "Runtime.enable", Done: func(_ jsonv2.Value, err error) {
 		if err == nil {
 			return
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.watching, s) // it crashed before: the next question begins again
-	}})
-	go c.follow(s, events)
+	}}}
 }
 
-func (c *contexts) follow(s *cdp.Session, events iter.Seq2[cdp.Event, error]) {
+func (c *contexts) follow(page *WebContents, t *cdp.Target, events iter.Seq2[cdp.Event, error]) {
+	s := t.Session
 	for e, err := range events {
 		if err != nil {
 			break
 		}
-		c.note(s, e)
+		if e.Method == "Runtime.bindingCalled" {
+			c.called(page, t, e)
+			continue
+		}
+		c.note(page, s, e)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,10 +191,11 @@ func (c *contexts) follow(s *cdp.Session, events iter.Seq2[cdp.Event, error]) {
 	c.forget(func(known frameContext) bool { return known.session == s })
 }
 
-func (c *contexts) note(s *cdp.Session, e cdp.Event) {
+func (c *contexts) note(page *WebContents, s *cdp.Session, e cdp.Event) {
 	var ev struct {
 		Context struct {
-			ID      int `json:"id"`
+			ID      int    `json:"id"`
+			Name    string `json:"name"`
 			AuxData struct {
 				IsDefault bool   `json:"isDefault"`
 				FrameID   string `json:"frameId"`
@@ -179,8 +210,12 @@ func (c *contexts) note(s *cdp.Session, e cdp.Event) {
 	defer c.mu.Unlock()
 	switch e.Method {
 	case "Runtime.executionContextCreated":
-		if ev.Context.AuxData.IsDefault {
-			c.byFrame[ev.Context.AuxData.FrameID] = frameContext{s, ev.Context.ID}
+		switch id := (frameContext{s, ev.Context.ID}); {
+		case ev.Context.AuxData.IsDefault:
+			c.byFrame[ev.Context.AuxData.FrameID] = id
+		case ev.Context.Name == preloadWorld:
+			life, end := context.WithCancel(page.life)
+			c.preloads[id] = &preloadContext{ev.Context.AuxData.FrameID, life, end}
 		}
 	case "Runtime.executionContextDestroyed":
 		c.forget(func(known frameContext) bool { return known == frameContext{s, ev.ExecutionContextID} })
@@ -194,4 +229,22 @@ func (c *contexts) note(s *cdp.Session, e cdp.Event) {
 
 func (c *contexts) forget(which func(frameContext) bool) {
 	maps.DeleteFunc(c.byFrame, func(_ string, known frameContext) bool { return which(known) })
+	maps.DeleteFunc(c.preloads, func(known frameContext, p *preloadContext) bool {
+		if which(known) {
+			p.end()
+		}
+		return which(known)
+	})
+}
+
+// called hands over what a preload script says. What other contexts say under
+// the name of the binding is nothing.
+func (c *contexts) called(page *WebContents, t *cdp.Target, e cdp.Event) {
+	text, id, ok := preloadCall(e)
+	c.mu.Lock()
+	from := c.preloads[frameContext{t.Session, id}]
+	c.mu.Unlock()
+	if ok && from != nil {
+		page.session.messages.fromFrame(page, t, from, id, text)
+	}
 }

@@ -146,7 +146,7 @@ func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport,
 		Malformed: func(head []byte) {
 			b.log.Warn("dropped what is not of the protocol", "host", name, "frame", string(head))
 		},
-	}, cdp.TreeOptions{Adopt: h.adopt, Attached: h.attached, Gone: h.targetGone, Crashed: h.crashed})
+	}, cdp.TreeOptions{Adopt: h.adopt, Restarted: h.restarted, Attached: h.attached, Gone: h.targetGone, Crashed: h.crashed})
 	h.hidden = cdp.NewHiddenPages(h.life, h.tree)
 	if err := h.greet(ctx, owner); err != nil {
 		h.tree.Conn().Close()
@@ -278,6 +278,13 @@ func (h *host) adopt(t *cdp.Target) ([]cdp.Command, bool) {
 		return s.adopt(t)
 	}
 	return nil, false
+}
+
+func (h *host) restarted(t *cdp.Target) []cdp.Command {
+	if s := h.session(t.BrowserContextID()); s != nil {
+		return s.restarted(t)
+	}
+	return nil
 }
 
 func (h *host) attached(t *cdp.Target) {

@@ -40,6 +40,9 @@ func (n *networkDomain) join(t *cdp.Target) []cdp.Command {
 	return commands
 }
 
+// restarted returns nothing: what was on stays on.
+func (n *networkDomain) restarted(*cdp.Target) []cdp.Command { return nil }
+
 func (n *networkDomain) leave(t *cdp.Target) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

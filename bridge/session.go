@@ -23,13 +23,17 @@ type Session struct {
 	life    context.Context
 	end     context.CancelFunc
 
-	cookies      *Cookies
-	interception *cdp.Interception
-	protocol     *Protocol
-	transport    *http.Transport // of Fetch
-	fetches      atomic.Uint64
-	network      *networkDomain
-	webRequest   *WebRequest
+	cookies        *Cookies
+	interception   *cdp.Interception
+	protocol       *Protocol
+	transport      *http.Transport // of Fetch
+	fetches        atomic.Uint64
+	network        *networkDomain
+	webRequest     *WebRequest
+	preloads       *preloads
+	messages       *messages
+	serviceWorkers *ServiceWorkers
+	topics         []topic
 
 	placing   turn        // of who gives the session a host and a context
 	announced atomic.Bool // to OnSessionCreated: it has had a place
@@ -74,7 +78,23 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.transport = newTransport(s.life)
 	s.network = newNetworkDomain(o.NoCache)
 	s.webRequest = newWebRequest(s)
+	s.preloads = newPreloads(s)
+	s.messages = newMessages(s)
+	s.serviceWorkers = newServiceWorkers(s)
+	s.topics = []topic{s.network, s.serviceWorkers, s.messages, s.preloads}
 	return s
+}
+
+// topic is what has something to set up on the targets of a session. Its
+// methods run on the connection's reader.
+type topic interface {
+	// join takes a new target, which is paused, and returns its set-up.
+	join(t *cdp.Target) []cdp.Command
+	// restarted is the same for a target that begins anew: a service worker
+	// that had stopped, which is paused, and a page that had crashed.
+	restarted(t *cdp.Target) []cdp.Command
+	// leave is told that a target is gone.
+	leave(t *cdp.Target)
 }
 
 // Partition is the string that the session was asked for with: a partition, or
@@ -106,6 +126,9 @@ func (s *Session) Protocol() *Protocol { return s.protocol }
 
 // WebRequest are the listeners of the session's requests.
 func (s *Session) WebRequest() *WebRequest { return s.webRequest }
+
+// ServiceWorkers are the service workers of the session.
+func (s *Session) ServiceWorkers() *ServiceWorkers { return s.serviceWorkers }
 
 // BrowserContextID is the id of the session's browser context in the protocol.
 // It changes when the session's Chromium process is started anew.
@@ -254,6 +277,11 @@ func (s *Session) displaced(h *host) {
 	pages := s.pages
 	s.pages, s.order = map[string]*WebContents{}, nil
 	s.mu.Unlock()
+	for _, t := range h.tree.Targets() {
+		for _, topic := range s.topics {
+			topic.leave(t)
+		}
+	}
 	for _, page := range pages {
 		page.gone(h.tree.Conn().Err())
 	}
@@ -331,8 +359,19 @@ func (s *Session) adopt(t *cdp.Target) ([]cdp.Command, bool) {
 	if t.Type() == cdp.TargetPage {
 		setup = append(setup, s.addPage(t).setup()...)
 	}
-	setup = append(setup, s.network.join(t)...)
+	for _, topic := range s.topics {
+		setup = append(setup, topic.join(t)...)
+	}
 	return append(setup, s.interception.Join(t)...), true
+}
+
+// restarted returns what a target needs that begins anew.
+func (s *Session) restarted(t *cdp.Target) []cdp.Command {
+	var setup []cdp.Command
+	for _, topic := range s.topics {
+		setup = append(setup, topic.restarted(t)...)
+	}
+	return setup
 }
 
 func (s *Session) addPage(t *cdp.Target) *WebContents {
@@ -362,7 +401,9 @@ func (s *Session) page(id string) *WebContents {
 
 func (s *Session) targetGone(t *cdp.Target) {
 	s.interception.Leave(t)
-	s.network.leave(t)
+	for _, topic := range s.topics {
+		topic.leave(t)
+	}
 	s.webRequest.targetGone(t)
 	if t.Type() != cdp.TargetPage {
 		return

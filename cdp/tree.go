@@ -36,6 +36,11 @@ type TreeOptions struct {
 	// returns are written on the target's session before the resume. With keep
 	// false the target is resumed and let go. Without Adopt all are kept.
 	Adopt func(t *Target) (setup []Command, keep bool)
+	// Restarted is told of an adopted service worker that had stopped and starts
+	// again, and of a page whose renderer process died and that is loaded again.
+	// A worker is paused; the commands are written before its resume. Domains
+	// that were on, and what Chromium was told to override, still are.
+	Restarted func(t *Target) []Command
 	// Attached is told of each adopted target after its set-up was sent.
 	Attached func(t *Target)
 	// Gone is told of each adopted target that is detached: closed, or a frame
@@ -182,6 +187,14 @@ func (tr *Tree) tapTargets() {
 	tr.conn.tap("Inspector.targetReloadedAfterCrash", func(s *Session, _ []byte) {
 		if t := tr.bySession(s); t != nil {
 			t.revive()
+			tr.restarted(t)
+		}
+	})
+	tr.conn.tap("Inspector.targetCrashed", func(s *Session, _ []byte) {
+		// A service worker that stops. Of a page that crashes the browser tells too.
+		if t := tr.bySession(s); t != nil && t.info.Type == TargetServiceWorker {
+			t.crash()
+			tr.conn.failCalls(s, ErrCrashed)
 		}
 	})
 	tr.conn.tap("Target.targetDestroyed", func(s *Session, params []byte) {
@@ -282,6 +295,22 @@ func (tr *Tree) setUp(t *Target, setup []Command) {
 				close(t.ready)
 			}
 		}
+	}
+	tr.conn.Send(commands...)
+}
+
+// restarted sets a target up again. A service worker keeps its session while it
+// is stopped, and is paused when it starts.
+func (tr *Tree) restarted(t *Target) {
+	var commands []Command
+	if tr.opts.Restarted != nil {
+		commands = tr.opts.Restarted(t)
+	}
+	if t.info.Type == TargetServiceWorker {
+		commands = append(commands, Command{Method: "Runtime.runIfWaitingForDebugger"})
+	}
+	for i := range commands {
+		commands[i].Session = t.Session
 	}
 	tr.conn.Send(commands...)
 }
