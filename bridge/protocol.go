@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -112,7 +114,7 @@ func (p *Protocol) add(table map[string]ProtocolHandler, scheme string, h Protoc
 		return false
 	}
 	table[scheme] = h
-	p.route()
+	p.changed(scheme)
 	return true
 }
 
@@ -133,7 +135,7 @@ func (p *Protocol) remove(table map[string]ProtocolHandler, scheme string) bool 
 		return false
 	}
 	delete(table, scheme)
-	p.route()
+	p.changed(scheme)
 	return true
 }
 
@@ -141,6 +143,14 @@ func (p *Protocol) has(table map[string]ProtocolHandler, scheme string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return table[scheme] != nil
+}
+
+// changed brings pages to the present tables. It is called with mu held.
+func (p *Protocol) changed(scheme string) {
+	if !builtIn(scheme) {
+		p.session.schemePages.update(slices.Sorted(maps.Keys(p.registered)))
+	}
+	p.route()
 }
 
 // handler is who answers requests for a scheme, nil for nobody.

@@ -42,30 +42,71 @@ func (p *Protocol) patterns() []cdp.Pattern {
 	for _, scheme := range slices.Sorted(maps.Keys(p.intercepted)) {
 		patterns = append(patterns, cdp.Pattern{URLPattern: scheme + ":*"})
 	}
+	for _, scheme := range slices.Sorted(maps.Keys(p.registered)) {
+		name := schemeEscaper.Replace(scheme)
+		patterns = append(patterns,
+			cdp.Pattern{URLPattern: scheme + ":*"}, // what Chromium asks for by itself: images, scripts, styles
+			cdp.Pattern{URLPattern: "http*://*" + name + wireSuffix + "/*"},
+			cdp.Pattern{URLPattern: "http*://" + name + opaqueLabel + wireSuffix + "/*"},
+		)
+	}
+	if len(p.registered) > 0 {
+		// Redirects to a scheme, which Chromium does not follow.
+		patterns = append(patterns, cdp.Pattern{URLPattern: "http*", ResourceType: "Document", RequestStage: "Response"})
+	}
 	return patterns
+}
+
+// wireURL is the URL that stands for one of a registered scheme; any other
+// comes back as it is.
+func (p *Protocol) wireURL(url string) string {
+	scheme, _, _ := strings.Cut(url, ":")
+	if scheme = strings.ToLower(scheme); builtIn(scheme) || !p.IsProtocolRegistered(scheme) {
+		return url
+	}
+	return p.session.browser.schemes.wire(url)
 }
 
 // handle answers a paused request if its scheme is handled.
 func (p *Protocol) handle(ctx context.Context, paused *cdp.PausedRequest) bool {
 	if paused.AtResponse() {
-		return false
+		return p.redirectToScheme(ctx, paused)
 	}
-	scheme, _, _ := strings.Cut(paused.Request.URL, ":")
+	url := customURL(paused.Request.URL)
+	scheme, _, _ := strings.Cut(url, ":")
 	h := p.handler(scheme)
 	if h == nil {
 		return false
 	}
-	reply := &protocolReply{session: p.session, paused: paused, handler: h}
+	reply := &protocolReply{session: p.session, paused: paused, url: url, scheme: scheme, handler: h}
 	if err := reply.send(ctx); err != nil && ctx.Err() == nil {
-		p.session.browser.log.Debug("a request could not be answered", "url", paused.Request.URL, "error", err)
+		p.session.browser.log.Debug("a request could not be answered", "url", url, "error", err)
 	}
 	return true
+}
+
+// redirectToScheme makes Chromium follow a redirect to a registered scheme.
+func (p *Protocol) redirectToScheme(ctx context.Context, paused *cdp.PausedRequest) bool {
+	if !isRedirect(paused.ResponseStatusCode) {
+		return false
+	}
+	headers := Headers(paused.ResponseHeaders)
+	to := headers.Get("Location")
+	wire := p.wireURL(to)
+	if wire == to {
+		return false
+	}
+	// Without a body Chromium takes the original one, and with it the redirect.
+	response := cdp.Response{Code: paused.ResponseStatusCode, Headers: []cdp.Header{{Name: "Location", Value: wire}}, Body: []byte{}}
+	return paused.Fulfill(ctx, response) == nil
 }
 
 // protocolReply brings a handler's answer to a paused request.
 type protocolReply struct {
 	session *Session
 	paused  *cdp.PausedRequest
+	url     string // that the program sees
+	scheme  string
 	handler ProtocolHandler
 }
 
@@ -100,7 +141,10 @@ func (p *protocolReply) send(ctx context.Context) error {
 // ask asks the handler, and the listeners of WebRequest what they think of its
 // response.
 func (p *protocolReply) ask(ctx context.Context, r *http.Request) (*http.Response, error) {
-	response, err := p.session.protocol.answer(p.handler, r, p.paused.Request.URL)
+	response, err := p.session.protocol.answer(p.handler, r, p.url)
+	if err == nil {
+		err = p.adapt(response)
+	}
 	if err == nil && p.session.webRequest.traffic.received(ctx, p.paused, response) {
 		response.Body.Close()
 		return nil, netBlockedByClient
@@ -111,9 +155,9 @@ func (p *protocolReply) ask(ctx context.Context, r *http.Request) (*http.Respons
 // request is the paused request as the handler gets it.
 func (p *protocolReply) request(ctx context.Context) (*http.Request, error) {
 	paused := &p.paused.Request
-	u, err := url.Parse(paused.URL)
+	u, err := url.Parse(p.url)
 	if err != nil {
-		scheme, rest, _ := strings.Cut(paused.URL, ":")
+		scheme, rest, _ := strings.Cut(p.url, ":")
 		u = &url.URL{Scheme: scheme, Opaque: rest}
 	}
 	body := bytes.Join(paused.PostData(), nil)
@@ -127,7 +171,7 @@ func (p *protocolReply) request(ctx context.Context) (*http.Request, error) {
 		headers = paused.Headers()
 	}
 	for _, h := range headers {
-		r.Header.Add(h.Name, h.Value)
+		r.Header.Add(h.Name, customURL(h.Value)) // Origin and Referer of the scheme's own pages
 	}
 	return r, nil
 }
@@ -153,12 +197,12 @@ func (p *protocolReply) atOnce(r *http.Response) bool {
 	return r.ContentLength >= 0 && r.ContentLength <= largestAtOnce
 }
 
-func (p *protocolReply) isFile() bool { return strings.HasPrefix(p.paused.Request.URL, "file:") }
+func (p *protocolReply) isFile() bool { return p.scheme == "file" }
 
 func (p *protocolReply) fail(ctx context.Context, cause error) error {
 	code := netFailed
 	errors.As(cause, &code)
-	p.session.browser.log.Debug("a protocol handler failed", "url", p.paused.Request.URL, "error", cause)
+	p.session.browser.log.Debug("a protocol handler failed", "url", p.url, "error", cause)
 	return p.paused.Fail(ctx, code.reason())
 }
 
@@ -231,7 +275,7 @@ func (p *protocolReply) storeCookies(lines []string) {
 		err = p.session.storeCookies(p.session.life, from, lines)
 	}
 	if err != nil {
-		p.session.browser.log.Warn("storing the cookies of a handler's response", "url", p.paused.Request.URL, "error", err)
+		p.session.browser.log.Warn("storing the cookies of a handler's response", "url", p.url, "error", err)
 	}
 }
 

@@ -74,7 +74,7 @@ func (s schemes) wire(custom string) string {
 		if has {
 			fragment = "#" + fragment
 		}
-		return origin + strings.Replace(name, ".", "._.", 1) + "/" + url.PathEscape(rest) + fragment
+		return origin + strings.Replace(name, ".", opaqueLabel+".", 1) + "/" + url.PathEscape(rest) + fragment
 	}
 	host, path := rest, ""
 	if at := strings.IndexAny(rest, "/?#"); at >= 0 {
@@ -97,9 +97,9 @@ var (
 	schemeUnescaper = strings.NewReplacer("-h", "-", "-p", "+", "-d", ".")
 )
 
-// custom is the URL of a custom scheme that another stands for; any other URL
+// customURL is the URL of a custom scheme that another stands for; any other URL
 // comes back as it is.
-func (s schemes) custom(wire string) string {
+func customURL(wire string) string {
 	scheme, host, path, ok := splitWire(wire)
 	switch {
 	case !ok:
@@ -117,15 +117,8 @@ func (s schemes) custom(wire string) string {
 	return scheme + "://" + host + path
 }
 
-// origin is the origin that pages show to people in the place of one on the
-// wire: "app://host".
-func (s schemes) origin(wire string) string {
-	scheme, host, _, ok := splitWire(wire)
-	if !ok {
-		return wire
-	}
-	return scheme + "://" + host
-}
+// opaqueLabel marks the host that stands for URLs without one.
+const opaqueLabel = "._"
 
 const opaqueHost = "\x00opaque"
 
@@ -145,7 +138,7 @@ func splitWire(wire string) (scheme, host, path string, ok bool) {
 	if !ok || name == "" {
 		return "", "", "", false
 	}
-	if opaque, is := strings.CutSuffix(name, "._"); is {
+	if opaque, is := strings.CutSuffix(name, opaqueLabel); is {
 		return schemeUnescaper.Replace(opaque), opaqueHost, path, true
 	}
 	if at := strings.LastIndexByte(name, '.'); at >= 0 {

@@ -22,16 +22,16 @@ func TestSchemes_URLsGoToTheWireAndBack(t *testing.T) {
 		if c.back == "" {
 			c.back = c.custom
 		}
-		if got := s.custom(c.wire); got != c.back {
+		if got := customURL(c.wire); got != c.back {
 			t.Errorf("%s comes back as %s, not %s", c.wire, got, c.back)
 		}
 	}
 	for _, other := range []string{"", "https://a.test/", "about:blank", "https://cdpbridge.invalid/", "https://x.cdpbridge.invalid.test/", "file:///x", "data:,https://a.app.cdpbridge.invalid/"} {
-		if got := s.custom(other); got != other {
+		if got := customURL(other); got != other {
 			t.Errorf("%s becomes %s", other, got)
 		}
 	}
-	if got := s.origin("https://a.app.cdpbridge.invalid"); got != "app://a" {
+	if got := customURL("https://a.app.cdpbridge.invalid"); got != "app://a" {
 		t.Errorf("the origin is %s", got)
 	}
 }

@@ -26,6 +26,7 @@ type Session struct {
 	cookies        *Cookies
 	interception   *cdp.Interception
 	protocol       *Protocol
+	schemePages    *schemePages
 	transport      *http.Transport // of Fetch
 	fetches        atomic.Uint64
 	network        *networkDomain
@@ -75,13 +76,14 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.cookies = newCookies(s)
 	s.interception = cdp.NewInterception(s.life)
 	s.protocol = newProtocol(s)
+	s.schemePages = newSchemePages(s)
 	s.transport = newTransport(s.life)
 	s.network = newNetworkDomain(o.NoCache)
 	s.webRequest = newWebRequest(s)
 	s.preloads = newPreloads(s)
 	s.messages = newMessages(s)
 	s.serviceWorkers = newServiceWorkers(s)
-	s.topics = []topic{s.network, s.serviceWorkers, s.messages, s.preloads}
+	s.topics = []topic{s.network, s.serviceWorkers, s.messages, s.preloads, s.schemePages}
 	return s
 }
 

@@ -84,6 +84,9 @@ func wirePatterns(stage string, filters []*requestFilter) []cdp.Pattern {
 			if !slices.Contains(out, one) {
 				out = append(out, one)
 			}
+			if defaultPort(p.scheme) == "" { // of the program: this stands for it
+				out = append(out, cdp.Pattern{URLPattern: "http*://*" + schemeEscaper.Replace(p.scheme) + "*" + wireSuffix + "/*", RequestStage: stage})
+			}
 		}
 	}
 	return out
@@ -207,7 +210,7 @@ func (t *traffic) atRequest(x *exchange, p *cdp.PausedRequest) (handled bool) {
 		t.answered(p, p.Fail(x.ctx, blocked))
 		return true
 	case before.RedirectURL != "":
-		response := redirectTo(before.RedirectURL, p.Request.Header("Origin"))
+		response := redirectTo(t.web.session.protocol.wireURL(before.RedirectURL), p.Request.Header("Origin"))
 		x.beforeRedirect(response, before.RedirectURL)
 		t.answered(p, p.Fulfill(x.ctx, cdp.Response{Code: response.StatusCode, Phrase: internalRedirect, Headers: response.ResponseHeaders}))
 		return true
@@ -405,7 +408,7 @@ func (w *WebRequest) targetGone(t *cdp.Target) { w.traffic.targetGone(t) }
 
 // details are those of a paused request.
 func (t *traffic) details(p *cdp.PausedRequest) RequestDetails {
-	d := RequestDetails{ID: p.Job(), URL: p.Request.URL, Method: p.Request.Method, ResourceType: resourceType(p)}
+	d := RequestDetails{ID: p.Job(), URL: customURL(p.Request.URL), Method: p.Request.Method, ResourceType: resourceType(p)}
 	if page := p.Target.Page(); page != nil {
 		d.WebContents = t.web.session.page(page.ID())
 	}
@@ -447,7 +450,7 @@ type pausedSource struct {
 	page *WebContents
 }
 
-func (s *pausedSource) referrer() string { return s.p.Request.Header("Referer") }
+func (s *pausedSource) referrer() string { return customURL(s.p.Request.Header("Referer")) }
 
 func (s *pausedSource) uploadData() []UploadData {
 	var out []UploadData
@@ -465,7 +468,7 @@ func (s *pausedSource) frame() *Frame {
 	if !ok {
 		return nil
 	}
-	return &Frame{ID: f.ID, ParentID: f.ParentID, Name: f.Name, URL: f.URL, Origin: f.Origin, page: s.page}
+	return &Frame{ID: f.ID, ParentID: f.ParentID, Name: f.Name, URL: customURL(f.URL), Origin: customURL(f.Origin), page: s.page}
 }
 
 func statusLine(code int, phrase string) string {

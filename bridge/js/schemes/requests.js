@@ -3,8 +3,9 @@
 ({ wire, custom, privileges }) => {
   const natives = new Map(); // of what is replaced, for toString
   const replace = (object, name, handler) => {
-    const described = object && Object.getOwnPropertyDescriptor(object, name);
-    if (!described) return;
+    while (object && !Object.hasOwn(object, name)) object = Object.getPrototypeOf(object);
+    if (!object) return;
+    const described = Object.getOwnPropertyDescriptor(object, name);
     const kind = described.get ? 'get' : 'value';
     const proxy = new Proxy(described[kind], handler);
     natives.set(proxy, described[kind]);
