@@ -144,6 +144,7 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 	if !s.closed && at.host.life.Err() == nil {
 		s.at = at
 		s.mu.Unlock()
+		s.webRequest.traffic.placed(at)
 		return at, nil
 	}
 	closed := s.closed

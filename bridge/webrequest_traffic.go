@@ -20,9 +20,10 @@ type traffic struct {
 	web   *WebRequest
 	route *cdp.Route
 
-	// Of update, which has a lock of its own.
+	// Guarded by WebRequest.mu.
 	remove  func() // the route, nil where it is not in place
 	release func() // the domain Network, nil where it is not needed
+	scripts serviceWorkerScripts
 
 	mu        sync.Mutex
 	following map[string]*exchange // by network id, with the domain Network only
@@ -65,6 +66,7 @@ func (t *traffic) update() {
 		t.release()
 		t.release = nil
 	}
+	t.scripts.update(t)
 }
 
 // manyPatterns is how many patterns Chromium is given to compare each request
@@ -395,9 +397,17 @@ func (t *traffic) targetGone(target *cdp.Target) {
 
 func (w *WebRequest) targetGone(t *cdp.Target) { w.traffic.targetGone(t) }
 
+// id tells the requests of the two interceptions apart.
+func (t *traffic) id(p *cdp.PausedRequest) uint64 {
+	if p.Target.Type() == cdp.TargetBrowser {
+		return p.Job() | 1<<31
+	}
+	return p.Job()
+}
+
 // details are those of a paused request.
 func (t *traffic) details(p *cdp.PausedRequest) RequestDetails {
-	d := RequestDetails{ID: p.Job(), URL: p.Request.URL, Method: p.Request.Method, ResourceType: resourceType(p)}
+	d := RequestDetails{ID: t.id(p), URL: p.Request.URL, Method: p.Request.Method, ResourceType: resourceType(p)}
 	if page := p.Target.Page(); page != nil {
 		d.WebContents = t.web.session.page(page.ID())
 	}
@@ -407,6 +417,9 @@ func (t *traffic) details(p *cdp.PausedRequest) RequestDetails {
 
 // resourceType is Electron's word for Chromium's.
 func resourceType(p *cdp.PausedRequest) ResourceType {
+	if p.Target.Type() == cdp.TargetBrowser {
+		return ResourceScript // of a service worker
+	}
 	switch p.ResourceType {
 	case "Document":
 		if page := p.Target.Page(); page != nil && page.ID() == p.FrameID {
