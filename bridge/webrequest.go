@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -47,6 +48,7 @@ type WebRequest struct {
 	responseStarted   requestListeners[func(context.Context, *ResponseStartedDetails)]
 	completed         requestListeners[func(context.Context, *CompletedDetails)]
 	errorOccurred     requestListeners[func(context.Context, *ErrorOccurredDetails)]
+	responseBody      requestListeners[func(context.Context, *ResponseBodyDetails, io.Reader) io.Reader]
 }
 
 func newWebRequest(s *Session) *WebRequest {

@@ -28,13 +28,17 @@ type traffic struct {
 	mu        sync.Mutex
 	following map[string]*exchange // by network id, with the domain Network only
 	arrived   map[*cdp.PausedRequest]arrival
+	served    map[uint64]string // where requests by id find their bodies
+
+	bodies *bodyServer
 }
 
 // webRequestOrder puts the listeners before all who answer requests.
 const webRequestOrder = -100
 
 func newTraffic(w *WebRequest) *traffic {
-	t := &traffic{web: w, following: map[string]*exchange{}, arrived: map[*cdp.PausedRequest]arrival{}}
+	t := &traffic{web: w, following: map[string]*exchange{}, arrived: map[*cdp.PausedRequest]arrival{}, served: map[uint64]string{}}
+	t.bodies = newBodyServer(w.session.life)
 	t.route = &cdp.Route{Order: webRequestOrder, Handle: t.handle, Arrived: t.arrive, Observe: t.observe}
 	return t
 }
@@ -47,8 +51,8 @@ func (t *traffic) update() {
 		t.release = w.session.network.use()
 	}
 	patterns := slices.Concat(
-		wirePatterns("Request", slices.Concat(w.beforeRequest.filters(), w.beforeSendHeaders.filters(), watched)),
-		wirePatterns("Response", slices.Concat(w.headersReceived.filters(), w.beforeRedirect.filters())),
+		wirePatterns("Request", slices.Concat(w.beforeRequest.filters(), w.beforeSendHeaders.filters(), w.responseBody.filters(), watched)),
+		wirePatterns("Response", slices.Concat(w.headersReceived.filters(), w.beforeRedirect.filters(), w.responseBody.filters())),
 	)
 	switch {
 	case len(patterns) == 0:
@@ -97,6 +101,7 @@ type exchange struct {
 	target *cdp.Target
 	line   line
 	end    context.CancelFunc
+	leave  func() // the line, for the step that is being made
 
 	// Of who is in line.
 	unsent   func() Headers // what OnSendHeaders was not told yet
@@ -171,13 +176,20 @@ func (t *traffic) handle(ctx context.Context, p *cdp.PausedRequest) (handled boo
 	a, followed := t.arrived[p]
 	delete(t.arrived, p)
 	t.mu.Unlock()
+	if t.handleServed(ctx, p) {
+		if followed {
+			a.leave()
+		}
+		return true
+	}
 	x := a.exchange
 	if followed {
 		defer context.AfterFunc(ctx, x.end)()
 		defer a.leave()
 		<-a.wait
+		x.leave = a.leave
 	} else {
-		x = &exchange{target: p.Target}
+		x = &exchange{target: p.Target, leave: func() {}}
 		x.web, x.ctx, x.life = t.web, ctx, ctx
 	}
 	x.moveTo(t.details(p))
@@ -269,6 +281,9 @@ func (t *traffic) atResponse(x *exchange, p *cdp.PausedRequest) (handled bool) {
 	redirect := redirectURL(p.Request.URL, response)
 	if redirect != "" {
 		x.beforeRedirect(response, redirect)
+	}
+	if redirect == "" && hasBody(x.Method, response) && t.answerBody(x, p, response) {
+		return true
 	}
 	if !changed {
 		return false
