@@ -355,7 +355,7 @@ func (s *Session) page(id string) *WebContents {
 func (s *Session) targetGone(t *cdp.Target) {
 	s.interception.Leave(t)
 	s.network.leave(t)
-	s.webRequest.targetGone(t)
+	s.webRequest.traffic.targetGone(t)
 	if t.Type() != cdp.TargetPage {
 		return
 	}
@@ -370,6 +370,7 @@ func (s *Session) targetGone(t *cdp.Target) {
 }
 
 func (s *Session) crashed(t *cdp.Target, status string, code int) {
+	s.webRequest.traffic.crashed(t)
 	if page := s.page(t.ID()); page != nil {
 		page.crash(RenderProcessGone{Reason: status, ExitCode: code})
 	}

@@ -99,6 +99,7 @@ func wirePatterns(stage string, filters []*requestFilter) []cdp.Pattern {
 type exchange struct {
 	passage
 	target *cdp.Target
+	begun  string // its resource type in the protocol
 	line   line
 	end    context.CancelFunc
 	leave  func() // the line, for the step that is being made
@@ -154,7 +155,7 @@ func (t *traffic) arrive(p *cdp.PausedRequest) {
 		if p.AtResponse() || !t.watches() {
 			return
 		}
-		x = &exchange{target: p.Target}
+		x = &exchange{target: p.Target, begun: p.ResourceType}
 		x.web, x.life = t.web, t.web.session.life
 		x.ctx, x.end = context.WithCancel(x.life)
 		t.following[p.NetworkID] = x
@@ -181,6 +182,12 @@ func (t *traffic) handle(ctx context.Context, p *cdp.PausedRequest) (handled boo
 			a.leave()
 		}
 		return true
+	}
+	if p.ResourceType != document { // a crash ends what the page asks for, but for a new document
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(p.Target.Renderer(), cancel)()
 	}
 	x := a.exchange
 	if followed {
@@ -388,12 +395,25 @@ func (x *exchange) observe(method string, ev *networkEvent) {
 	}
 }
 
+// document is the resource type of navigations.
+const document = "Document"
+
 // targetGone ends the requests of a target.
 func (t *traffic) targetGone(target *cdp.Target) {
+	t.abort(func(x *exchange) bool { return x.target == target })
+}
+
+// crashed ends the requests of a renderer process that is gone.
+func (t *traffic) crashed(target *cdp.Target) {
+	t.abort(func(x *exchange) bool { return x.target == target && x.begun != document })
+}
+
+// abort ends requests of which Chromium says no more.
+func (t *traffic) abort(which func(*exchange) bool) {
 	t.mu.Lock()
 	var left []*exchange
 	for id, x := range t.following {
-		if x.target == target {
+		if which(x) {
 			delete(t.following, id)
 			left = append(left, x)
 		}
@@ -409,8 +429,6 @@ func (t *traffic) targetGone(target *cdp.Target) {
 		}()
 	}
 }
-
-func (w *WebRequest) targetGone(t *cdp.Target) { w.traffic.targetGone(t) }
 
 // id tells the requests of the two interceptions apart.
 func (t *traffic) id(p *cdp.PausedRequest) uint64 {
@@ -436,7 +454,7 @@ func resourceType(p *cdp.PausedRequest) ResourceType {
 		return ResourceScript // of a service worker
 	}
 	switch p.ResourceType {
-	case "Document":
+	case document:
 		if page := p.Target.Page(); page != nil && page.ID() == p.FrameID {
 			return ResourceMainFrame
 		}
