@@ -5,8 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -97,6 +100,46 @@ func (l *localStreams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.stop()
 	s.Handler.ServeHTTP(w, r)
+}
+
+// sendResponse writes a response as it comes. Its cookies are left out: they
+// would become those of the local server.
+func sendResponse(w http.ResponseWriter, r *http.Response) error {
+	header := w.Header()
+	maps.Copy(header, r.Header)
+	for _, name := range []string{"Set-Cookie", "Connection", "Keep-Alive", "Transfer-Encoding"} {
+		header.Del(name)
+	}
+	if header.Get("Cache-Control") == "" { // nobody asks the address again
+		header.Set("Cache-Control", "no-store")
+	}
+	for _, name := range []string{"Date", "Content-Type"} { // the server is not to add its own
+		if _, set := header[name]; !set {
+			header[name] = nil
+		}
+	}
+	if r.ContentLength >= 0 {
+		header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
+	w.WriteHeader(r.StatusCode)
+	flushing := http.NewResponseController(w)
+	flushing.Flush()
+	_, err := io.Copy(&flushWriter{w, flushing}, r.Body)
+	return err
+}
+
+// flushWriter holds nothing back.
+type flushWriter struct {
+	http.ResponseWriter
+	flushing *http.ResponseController
+}
+
+func (f *flushWriter) Write(b []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(b)
+	if err == nil {
+		err = f.flushing.Flush()
+	}
+	return n, err
 }
 
 // has reports whether a URL is an address of the server.

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
@@ -247,24 +246,10 @@ func (p *protocolReply) stream(ctx context.Context, h http.HandlerFunc, unwanted
 func (p *protocolReply) copy(w http.ResponseWriter, local *http.Request, r *http.Response) {
 	defer r.Body.Close()
 	defer context.AfterFunc(local.Context(), func() { r.Body.Close() })() // the page has gone
-	header := w.Header()
-	maps.Copy(header, r.Header)
-	if cookies := header["Set-Cookie"]; cookies != nil {
-		// They would become those of the local server.
-		header.Del("Set-Cookie")
+	if cookies := r.Header["Set-Cookie"]; cookies != nil {
 		p.storeCookies(cookies)
 	}
-	if header.Get("Cache-Control") == "" { // the address is never asked for again
-		header.Set("Cache-Control", "no-store")
-	}
-	header["Date"] = nil
-	if r.ContentLength >= 0 {
-		header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
-	}
-	w.WriteHeader(r.StatusCode)
-	flushing := http.NewResponseController(w)
-	flushing.Flush()
-	if _, err := io.Copy(&flushWriter{w, flushing}, r.Body); err != nil {
+	if sendResponse(w, r) != nil {
 		panic(http.ErrAbortHandler) // the page is to see that something is missing
 	}
 }
@@ -277,18 +262,4 @@ func (p *protocolReply) storeCookies(lines []string) {
 	if err != nil {
 		p.session.browser.log.Warn("storing the cookies of a handler's response", "url", p.url, "error", err)
 	}
-}
-
-// flushWriter holds nothing back.
-type flushWriter struct {
-	http.ResponseWriter
-	flushing *http.ResponseController
-}
-
-func (f *flushWriter) Write(b []byte) (int, error) {
-	n, err := f.ResponseWriter.Write(b)
-	if err == nil {
-		err = f.flushing.Flush()
-	}
-	return n, err
 }

@@ -178,6 +178,7 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 	if !s.closed && at.host.life.Err() == nil {
 		s.at = at
 		s.mu.Unlock()
+		s.webRequest.traffic.placed(at)
 		return at, nil
 	}
 	closed := s.closed
@@ -406,7 +407,7 @@ func (s *Session) targetGone(t *cdp.Target) {
 	for _, topic := range s.topics {
 		topic.leave(t)
 	}
-	s.webRequest.targetGone(t)
+	s.webRequest.traffic.targetGone(t)
 	if t.Type() != cdp.TargetPage {
 		return
 	}
@@ -421,6 +422,7 @@ func (s *Session) targetGone(t *cdp.Target) {
 }
 
 func (s *Session) crashed(t *cdp.Target, status string, code int) {
+	s.webRequest.traffic.crashed(t)
 	if page := s.page(t.ID()); page != nil {
 		page.crash(RenderProcessGone{Reason: status, ExitCode: code})
 	}

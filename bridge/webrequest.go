@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -17,9 +18,9 @@ import (
 // alone: a listener can take its time, and nothing times out by itself. What a
 // listener returns is its answer, so there is no answering twice or too late;
 // its context ends when the request needs no answer any more: with its page,
-// with its session, and, while there is a listener of OnErrorOccurred or
-// OnCompleted, when the page gives it up. A listener that panics is logged and
-// changes nothing.
+// with its session, and, where there is a listener of OnSendHeaders,
+// OnResponseStarted, OnCompleted or OnErrorOccurred, when the page gives it up.
+// A listener that panics is logged and changes nothing.
 //
 // A listener sees requests that begin, or are redirected, after it was added.
 // Removing it leaves it the requests that it has at that moment.
@@ -47,6 +48,7 @@ type WebRequest struct {
 	responseStarted   requestListeners[func(context.Context, *ResponseStartedDetails)]
 	completed         requestListeners[func(context.Context, *CompletedDetails)]
 	errorOccurred     requestListeners[func(context.Context, *ErrorOccurredDetails)]
+	responseBody      requestListeners[func(context.Context, *ResponseBodyDetails, io.Reader) io.Reader]
 }
 
 func newWebRequest(s *Session) *WebRequest {
@@ -375,6 +377,9 @@ func (l *requestListeners[L]) filters() []*requestFilter {
 func addListener[L any](w *WebRequest, to *requestListeners[L], filter WebRequestFilter, listener L, missing bool) (remove func(), err error) {
 	if missing {
 		return nil, invalidArgument("Must pass null or a Function")
+	}
+	if _, err := w.session.present(); err != nil {
+		return nil, err
 	}
 	f, err := w.readFilter(filter)
 	if err != nil {

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
 )
 
 // webRequestHolds is a listener that holds requests until release is called.
@@ -398,5 +402,118 @@ func TestWebRequest_SeesTheRequestsOfWorkers(t *testing.T) {
 	defer w.mu.Unlock()
 	if len(w.following) != 0 {
 		t.Errorf("%d requests are still followed", len(w.following))
+	}
+}
+
+func TestWebRequest_AListenerThatNeverAnswersEndsWithACrash(t *testing.T) {
+	w, page, server := webRequestPage(t)
+	failed := make(chan *ErrorOccurredDetails, 10)
+	webRequestAdded(t)(w.OnErrorOccurred(WebRequestFilter{}, func(_ context.Context, d *ErrorOccurredDetails) { failed <- d }))
+	held, ended, _, _ := webRequestHolds(t, w)
+	evaluated[bool](t, page, "(fetch('/small'), true)")
+	next(t, held)
+	page.CDP().Conn().Send(cdp.Command{Session: page.CDP(), Method: "Page.crash"})
+	next(t, ended)
+	if d := next(t, failed); d.Error != "net::ERR_ABORTED" {
+		t.Errorf("the error is %s", d.Error)
+	}
+	if err := page.LoadURL(testContext(t), server.URL("a.test", "/fetches?n=0"), LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := webRequestFetch(t, page, "/respond?body=again"); got != "again" {
+		t.Errorf("after it a fetch gets %q", got)
+	}
+}
+
+func TestWebRequest_OfAClosedSession(t *testing.T) {
+	s := memorySession(t)
+	if err := s.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.WebRequest().OnBeforeRequest(WebRequestFilter{}, webRequestCancel); !errors.Is(err, ErrSessionClosed) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// Whatever way a request takes, it ends for the listeners too: nothing is kept
+// of it.
+func TestWebRequest_EveryRequestEnds(t *testing.T) {
+	s, server := memorySession(t), sharedServer(t)
+	w := s.WebRequest()
+	page := testPage(t, s, "")
+	var mu sync.Mutex
+	open := map[uint64]string{}
+	changed := make(chan bool, 1)
+	note := func(d *RequestDetails, ended bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if open[d.ID] = d.URL + " " + string(d.ResourceType); ended {
+			delete(open, d.ID)
+		}
+		select {
+		case changed <- true:
+		default:
+		}
+	}
+	webRequestAdded(t)(w.OnBeforeRequest(WebRequestFilter{}, func(_ context.Context, d *BeforeRequestDetails) BeforeRequestResult {
+		note(&d.RequestDetails, false)
+		return BeforeRequestResult{}
+	}))
+	webRequestAdded(t)(w.OnCompleted(WebRequestFilter{}, func(_ context.Context, d *CompletedDetails) { note(&d.RequestDetails, true) }))
+	webRequestAdded(t)(w.OnErrorOccurred(WebRequestFilter{}, func(_ context.Context, d *ErrorOccurredDetails) { note(&d.RequestDetails, true) }))
+	release := server.Hold("/held")
+	defer release()
+	ctx := testContext(t)
+	if err := page.LoadURL(ctx, server.URL("a.test", "/page/all-kinds"), LoadOptions{}); err != nil { // with an icon
+		t.Fatal(err)
+	}
+	evaluated[bool](t, page, fmt.Sprintf(`(async () => {
+		const other = %q, add = (tag, more) => document.head.append(Object.assign(document.createElement(tag), more));
+		navigator.sendBeacon('/echo?beacon', 'x');
+		fetch('/echo?keepalive', {method: 'POST', body: 'x', keepalive: true});
+		add('link', {rel: 'prefetch', href: '/respond?body=prefetch'});
+		add('link', {rel: 'preload', as: 'script', href: '/respond?body=preload'});
+		add('script', {src: other + '/respond?body=1'});
+		add('img', {src: '/image.png?1'}); add('img', {src: '/image.png?1'}); add('img', {src: '/nothing.png'});
+		add('iframe', {src: other + '/page/framed'}); add('iframe', {src: '/respond?status=204'}); add('object', {data: '/page/object'});
+		add('video', {src: '/respond?type=video/mp4&body=x', preload: 'auto'});
+		add('a', {href: '/page/pinged', ping: '/echo?ping'}); 
+		await fetch('/drop').catch(() => 0); await fetch(other + '/cors/refused').catch(() => 0); await fetch('/cutoff').then(r => r.text()).catch(() => 0);
+		const a = new AbortController(), held = fetch('/held?aborted', {signal: a.signal}).catch(() => 0); setTimeout(() => a.abort(), 20); await held;
+		fetch('/held?left'); add('img', {src: '/held?image'}); add('iframe', {src: '/held?frame'});
+		await fetch('/echo');
+		return true;
+	})()`, server.URL("b.test", "")))
+	for _, url := range []string{"/download/range?size=1000&name=x.bin", "/respond?status=204"} { // no documents
+		page.LoadURL(ctx, server.URL("a.test", url), LoadOptions{})
+	}
+	if err := page.LoadURL(ctx, server.URL("c.test", "/fetches?n=1"), LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	evaluated[bool](t, page, "(navigator.sendBeacon('/echo?last', 'x'), fetch('/held?closed'), true)")
+	if _, err := server.WaitRequest(ctx, "/held"); err != nil {
+		t.Fatal(err)
+	}
+	if err := page.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		mu.Lock()
+		left := len(open)
+		mu.Unlock()
+		if left == 0 {
+			break
+		}
+		select {
+		case <-changed:
+		case <-time.After(5 * time.Second):
+			mu.Lock()
+			t.Fatalf("no end of %v", open)
+		}
+	}
+	w.traffic.mu.Lock()
+	defer w.traffic.mu.Unlock()
+	if n := len(w.traffic.following) + len(w.traffic.arrived); n != 0 {
+		t.Errorf("%d requests are still followed", n)
 	}
 }

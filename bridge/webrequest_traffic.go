@@ -20,20 +20,22 @@ type traffic struct {
 	web   *WebRequest
 	route *cdp.Route
 
-	// Of update, which has a lock of its own.
+	// Guarded by WebRequest.mu.
 	remove  func() // the route, nil where it is not in place
 	release func() // the domain Network, nil where it is not needed
+	scripts serviceWorkerScripts
 
 	mu        sync.Mutex
 	following map[string]*exchange // by network id, with the domain Network only
 	arrived   map[*cdp.PausedRequest]arrival
+	served    map[uint64]string // where requests by id find their bodies
 }
 
 // webRequestOrder puts the listeners before all who answer requests.
 const webRequestOrder = -100
 
 func newTraffic(w *WebRequest) *traffic {
-	t := &traffic{web: w, following: map[string]*exchange{}, arrived: map[*cdp.PausedRequest]arrival{}}
+	t := &traffic{web: w, following: map[string]*exchange{}, arrived: map[*cdp.PausedRequest]arrival{}, served: map[uint64]string{}}
 	t.route = &cdp.Route{Order: webRequestOrder, Handle: t.handle, Arrived: t.arrive, Observe: t.observe}
 	return t
 }
@@ -46,8 +48,8 @@ func (t *traffic) update() {
 		t.release = w.session.network.use()
 	}
 	patterns := slices.Concat(
-		wirePatterns("Request", slices.Concat(w.beforeRequest.filters(), w.beforeSendHeaders.filters(), watched)),
-		wirePatterns("Response", slices.Concat(w.headersReceived.filters(), w.beforeRedirect.filters())),
+		wirePatterns("Request", slices.Concat(w.beforeRequest.filters(), w.beforeSendHeaders.filters(), w.responseBody.filters(), watched)),
+		wirePatterns("Response", slices.Concat(w.headersReceived.filters(), w.beforeRedirect.filters(), w.responseBody.filters())),
 	)
 	switch {
 	case len(patterns) == 0:
@@ -65,6 +67,7 @@ func (t *traffic) update() {
 		t.release()
 		t.release = nil
 	}
+	t.scripts.update(t)
 }
 
 // manyPatterns is how many patterns Chromium is given to compare each request
@@ -96,8 +99,10 @@ func wirePatterns(stage string, filters []*requestFilter) []cdp.Pattern {
 type exchange struct {
 	passage
 	target *cdp.Target
+	begun  string // its resource type in the protocol
 	line   line
 	end    context.CancelFunc
+	leave  func() // the line, for the step that is being made
 
 	// Of who is in line.
 	unsent   func() Headers // what OnSendHeaders was not told yet
@@ -151,7 +156,7 @@ func (t *traffic) arrive(p *cdp.PausedRequest) {
 		if p.AtResponse() || !t.watches() {
 			return
 		}
-		x = &exchange{target: p.Target}
+		x = &exchange{target: p.Target, begun: p.ResourceType}
 		x.web, x.life = t.web, t.web.session.life
 		x.ctx, x.end = context.WithCancel(x.life)
 		t.following[p.NetworkID] = x
@@ -173,13 +178,26 @@ func (t *traffic) handle(ctx context.Context, p *cdp.PausedRequest) (handled boo
 	a, followed := t.arrived[p]
 	delete(t.arrived, p)
 	t.mu.Unlock()
+	if t.handleServed(ctx, p) {
+		if followed {
+			a.leave()
+		}
+		return true
+	}
+	if p.ResourceType != document { // a crash ends what the page asks for, but for a new document
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(p.Target.Renderer(), cancel)()
+	}
 	x := a.exchange
 	if followed {
 		defer context.AfterFunc(ctx, x.end)()
 		defer a.leave()
 		<-a.wait
+		x.leave = a.leave
 	} else {
-		x = &exchange{target: p.Target}
+		x = &exchange{target: p.Target, leave: func() {}}
 		x.web, x.ctx, x.life = t.web, ctx, ctx
 	}
 	if t.web.session.browser.streams.has(p.Request.URL) {
@@ -274,6 +292,9 @@ func (t *traffic) atResponse(x *exchange, p *cdp.PausedRequest) (handled bool) {
 	redirect := redirectURL(p.Request.URL, response)
 	if redirect != "" {
 		x.beforeRedirect(response, redirect)
+	}
+	if redirect == "" && hasBody(x.Method, response) && t.answerBody(x, p, response) {
+		return true
 	}
 	if !changed {
 		return false
@@ -382,12 +403,25 @@ func (x *exchange) observe(method string, ev *networkEvent) {
 	}
 }
 
+// document is the resource type of navigations.
+const document = "Document"
+
 // targetGone ends the requests of a target.
 func (t *traffic) targetGone(target *cdp.Target) {
+	t.abort(func(x *exchange) bool { return x.target == target })
+}
+
+// crashed ends the requests of a renderer process that is gone.
+func (t *traffic) crashed(target *cdp.Target) {
+	t.abort(func(x *exchange) bool { return x.target == target && x.begun != document })
+}
+
+// abort ends requests of which Chromium says no more.
+func (t *traffic) abort(which func(*exchange) bool) {
 	t.mu.Lock()
 	var left []*exchange
 	for id, x := range t.following {
-		if x.target == target {
+		if which(x) {
 			delete(t.following, id)
 			left = append(left, x)
 		}
@@ -404,11 +438,17 @@ func (t *traffic) targetGone(target *cdp.Target) {
 	}
 }
 
-func (w *WebRequest) targetGone(t *cdp.Target) { w.traffic.targetGone(t) }
+// id tells the requests of the two interceptions apart.
+func (t *traffic) id(p *cdp.PausedRequest) uint64 {
+	if p.Target.Type() == cdp.TargetBrowser {
+		return p.Job() | 1<<31
+	}
+	return p.Job()
+}
 
 // details are those of a paused request.
 func (t *traffic) details(p *cdp.PausedRequest) RequestDetails {
-	d := RequestDetails{ID: p.Job(), URL: customURL(p.Request.URL), Method: p.Request.Method, ResourceType: resourceType(p)}
+	d := RequestDetails{ID: t.id(p), URL: customURL(p.Request.URL), Method: p.Request.Method, ResourceType: resourceType(p)}
 	if page := p.Target.Page(); page != nil {
 		d.WebContents = t.web.session.page(page.ID())
 	}
@@ -418,8 +458,11 @@ func (t *traffic) details(p *cdp.PausedRequest) RequestDetails {
 
 // resourceType is Electron's word for Chromium's.
 func resourceType(p *cdp.PausedRequest) ResourceType {
+	if p.Target.Type() == cdp.TargetBrowser {
+		return ResourceScript // of a service worker
+	}
 	switch p.ResourceType {
-	case "Document":
+	case document:
 		if page := p.Target.Page(); page != nil && page.ID() == p.FrameID {
 			return ResourceMainFrame
 		}

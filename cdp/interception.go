@@ -118,6 +118,9 @@ func (i *Interception) Join(t *Target) []Command {
 	return i.arm(t)
 }
 
+// JoinLive is Join for a target that is not being set up.
+func (i *Interception) JoinLive(t *Target) { t.Session.conn.Send(i.Join(t)...) }
+
 // Leave takes a target that is gone out of the group.
 func (i *Interception) Leave(t *Target) {
 	i.mu.Lock()
