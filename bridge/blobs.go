@@ -33,37 +33,39 @@ func (s *Session) CopyBlob(ctx context.Context, uuid string, w io.Writer) (writt
 	if err != nil {
 		return 0, doing("reading a blob", err)
 	}
-	for {
-		chunk, last, err := s.readBlob(ctx, at, uuid, written)
-		if err != nil {
-			return written, doing("reading a blob", s.explain(err))
-		}
-		n, err := w.Write(chunk)
-		written += int64(n)
-		if err != nil || last {
-			return written, err
-		}
-	}
-}
-
-// readBlob reads what is at an offset of a blob, and tells whether it is the
-// end. Any page of the context can do it.
-func (s *Session) readBlob(ctx context.Context, at *place, uuid string, offset int64) (data []byte, last bool, err error) {
-	var r struct {
-		Text    string `json:"data"`
-		Encoded bool   `json:"base64Encoded"`
-		EOF     bool   `json:"eof"`
-	}
 	err = s.onPage(ctx, at, func(ctx context.Context, page *cdp.Session) error {
-		return page.Call(ctx, "IO.read", map[string]any{"handle": "blob:" + uuid, "offset": offset, "size": blobChunk}, &r)
+		// Where a page goes meanwhile, the next one goes on.
+		return copyBlob(ctx, page, "blob:"+uuid, w, &written)
 	})
 	if refused := (*cdp.Error)(nil); errors.As(err, &refused) {
-		return nil, false, invalidArgument("Could not get blob data handle")
+		return written, invalidArgument("Could not get blob data handle")
 	}
-	if err == nil {
-		data, err = decodeChunk(r.Text, r.Encoded)
+	return written, doing("reading a blob", s.explain(err))
+}
+
+// copyBlob copies what follows an offset of a blob. Any page of the context can
+// read it, and holds it from its first read to the close.
+func copyBlob(ctx context.Context, page *cdp.Session, handle string, w io.Writer, offset *int64) error {
+	defer page.Conn().Send(cdp.Command{Session: page, Method: "IO.close", Params: map[string]string{"handle": handle}})
+	for {
+		var chunk struct {
+			Text    string `json:"data"`
+			Encoded bool   `json:"base64Encoded"`
+			EOF     bool   `json:"eof"`
+		}
+		if err := page.Call(ctx, "IO.read", map[string]any{"handle": handle, "offset": *offset, "size": blobChunk}, &chunk); err != nil {
+			return err
+		}
+		data, err := decodeChunk(chunk.Text, chunk.Encoded)
+		if err != nil {
+			return err
+		}
+		n, err := w.Write(data)
+		*offset += int64(n)
+		if err != nil || chunk.EOF {
+			return err
+		}
 	}
-	return data, r.EOF, err
 }
 
 // BlobUUID returns the uuid of the Blob (or File) that a JavaScript expression in

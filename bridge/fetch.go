@@ -252,8 +252,9 @@ func (f *fetch) addHeaders(ctx context.Context, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for name, value := range map[string]string{"User-Agent": agent, "Accept": "*/*"} {
-		if _, set := r.Header[name]; !set {
+	own := map[string]string{"User-Agent": agent, "Accept": "*/*", "Accept-Language": f.session.agents.languages()}
+	for name, value := range own {
+		if _, set := r.Header[name]; !set && value != "" {
 			r.Header.Set(name, value)
 		}
 	}

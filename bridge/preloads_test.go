@@ -501,6 +501,9 @@ func TestSend_ReachesThePreloadOfTheFrame(t *testing.T) {
 		t.Errorf("a frame without a preload: %v", err)
 	}
 	preloadRegistered(t, s, PreloadScript{Source: preloadTalk, AllFrames: true})
+	if err := Expose(ctx, s, "who", func(_ context.Context, from Caller, _ any) (string, error) { return from.Frame.ID, nil }); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		if err := page.Reload(ctx, LoadOptions{}); err != nil {
 			t.Fatal(err)
@@ -510,6 +513,9 @@ func TestSend_ReachesThePreloadOfTheFrame(t *testing.T) {
 				t.Fatal(err)
 			}
 			want(t, f, "document.title", fmt.Sprintf(`told [%d,{"__proto__":"x"},null]`, i))
+			if got := preloadSay(t, f, "who", nil); got != fmt.Sprintf("ok %q", f.ID) {
+				t.Errorf("frame %s is taken for %s", f.ID, got)
+			}
 		}
 	}
 	if err := page.Send(ctx, "told"); err != nil {

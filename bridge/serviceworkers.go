@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -83,14 +85,14 @@ func newServiceWorkers(s *Session) *ServiceWorkers {
 // script fails is told as starting, stopping and stopped. It ends with ctx and
 // with the session.
 func (sw *ServiceWorkers) RunningStatusChanged(ctx context.Context) iter.Seq[ServiceWorkerStatus] {
-	return listenToWorkers(ctx, sw, &sw.statuses, nil)
+	return listenToWorkers(ctx, sw, &sw.statuses, nothing)
 }
 
 // RegistrationCompleted returns an iterator over the registrations that are
 // completed from now on: Electron's event of this name. It ends with ctx and
 // with the session.
 func (sw *ServiceWorkers) RegistrationCompleted(ctx context.Context) iter.Seq[ServiceWorkerRegistration] {
-	return listenToWorkers(ctx, sw, &sw.completed, nil)
+	return listenToWorkers(ctx, sw, &sw.completed, nothing)
 }
 
 // ConsoleMessages returns an iterator over what service workers write to the
@@ -111,16 +113,17 @@ func (sw *ServiceWorkers) ConsoleMessages(ctx context.Context) iter.Seq[ServiceW
 func listenToWorkers[T any](ctx context.Context, sw *ServiceWorkers, to *listeners[T], removed func()) iter.Seq[T] {
 	_, release, err := sw.hold(ctx)
 	if err != nil {
-		sw.session.browser.log.Error("service workers cannot be listened to", "error", err)
-		release = func() {}
+		sw.session.browser.log.Warn("service workers cannot be listened to", "session", sw.session.title(), "error", err)
+		removed()
+		return func(func(T) bool) {}
 	}
 	return to.listen(ctx, func() {
 		release()
-		if removed != nil {
-			removed()
-		}
+		removed()
 	})
 }
+
+func nothing() {}
 
 // GetAllRunning returns the service workers that run, by version id, those that
 // are about to start or to stop included.
@@ -232,7 +235,7 @@ func (sw *ServiceWorkers) handOut(w *workerWatch, v workerVersion) *ServiceWorke
 	defer sw.mu.Unlock()
 	worker := sw.handedOut[v.ID]
 	if worker == nil {
-		worker = &ServiceWorkerMain{workers: sw, watch: w, info: w.info(v), gone: make(chan struct{})}
+		worker = &ServiceWorkerMain{workers: sw, info: w.info(v), gone: make(chan struct{})}
 		sw.handedOut[v.ID] = worker
 		sw.users++
 	}
@@ -261,7 +264,7 @@ func (sw *ServiceWorkers) hold(ctx context.Context) (*workerWatch, func(), error
 	sw.mu.Lock()
 	sw.users++
 	if sw.watch == nil {
-		sw.watch = sw.startWatch(at)
+		sw.watch = sw.startWatch(at, newWorkerWatch(sw, sw.users == 1))
 	}
 	w := sw.watch
 	sw.mu.Unlock()
@@ -288,14 +291,14 @@ func (sw *ServiceWorkers) release() {
 }
 
 func (sw *ServiceWorkers) join(t *cdp.Target) []cdp.Command {
-	if t.Type() != cdp.TargetServiceWorker {
-		return nil
-	}
 	at, _ := sw.session.present()
 	sw.mu.Lock()
 	defer sw.mu.Unlock()
 	if sw.watch == nil && sw.users > 0 && at != nil { // the one before ended with its browser
-		sw.watch = sw.startWatch(at)
+		sw.watch = sw.startWatch(at, newWorkerWatch(sw, false))
+	}
+	if t.Type() != cdp.TargetServiceWorker {
+		return nil
 	}
 	sw.targets[t] = nil
 	if sw.consoles == 0 {
@@ -381,7 +384,6 @@ func workerMessage(m ConsoleMessage, versionID int64) ServiceWorkerMessage {
 // and start meanwhile.
 type ServiceWorkerMain struct {
 	workers *ServiceWorkers
-	watch   *workerWatch
 	info    ServiceWorkerInfo
 	gone    chan struct{}
 }
@@ -422,8 +424,12 @@ func (m *ServiceWorkerMain) Send(ctx context.Context, channel string, arguments 
 	if m.IsDestroyed() {
 		return fmt.Errorf("sending to a service worker: %w", ErrServiceWorkerGone)
 	}
-	v := m.watch.version(m.info.VersionID)
-	err := m.workers.session.messages.toWorker(ctx, v.TargetID, channel, arguments)
+	w, release, err := m.workers.hold(ctx)
+	if err != nil {
+		return doing("sending to a service worker", err)
+	}
+	defer release()
+	err = m.workers.session.messages.toWorker(ctx, w.version(m.info.VersionID).TargetID, channel, arguments)
 	return doing("sending to a service worker", m.workers.session.explain(err))
 }
 
@@ -455,6 +461,7 @@ func (t *ServiceWorkerTask) End() error {
 // workerWatch follows the service workers of a context on a hidden page.
 type workerWatch struct {
 	workers *ServiceWorkers
+	quietly bool
 	stop    context.CancelFunc
 	ready   chan struct{} // closed when it knows what there is
 	ended   chan struct{} // closed when it is over; err then says why
@@ -495,35 +502,63 @@ func (v workerVersion) isInstalled() bool { return v.alive() && v.Status != "new
 // one of other uses, which would wait for it.
 const workersPage = blankPage + "#serviceworkers"
 
-func (sw *ServiceWorkers) startWatch(at *place) *workerWatch {
-	w := &workerWatch{
-		workers: sw, ready: make(chan struct{}), ended: make(chan struct{}), changed: make(chan struct{}),
+// newWorkerWatch is a watch that knows nothing yet. With quietly set, what there
+// is when it begins is no news: nobody has listened before.
+func newWorkerWatch(sw *ServiceWorkers, quietly bool) *workerWatch {
+	return &workerWatch{
+		workers: sw, quietly: quietly, ready: make(chan struct{}), ended: make(chan struct{}), changed: make(chan struct{}),
 		registrations: map[string]workerRegistration{}, versions: map[int64]workerVersion{}, inTargets: map[string]int64{},
 	}
+}
+
+// successor is a watch that knows what another one knew at its end.
+func (w *workerWatch) successor() *workerWatch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next := newWorkerWatch(w.workers, false)
+	next.registrations, next.versions, next.inTargets = maps.Clone(w.registrations), maps.Clone(w.versions), maps.Clone(w.inTargets)
+	return next
+}
+
+func (sw *ServiceWorkers) startWatch(at *place, w *workerWatch) *workerWatch {
 	ctx, stop := context.WithCancel(sw.session.life)
 	w.stop = stop
 	go func() {
 		defer stop()
 		w.err = at.host.hidden.Use(ctx, at.param(), workersPage, w.follow)
+		sw.watchEnded(at, w)
 		close(w.ended)
-		w.over()
 	}()
 	return w
 }
 
-// over ends what cannot be followed any more: the watch has failed, its browser
-// is gone, or nobody needs it.
-func (w *workerWatch) over() {
-	sw := w.workers
+// watchEnded begins anew where the hidden page has crashed, and otherwise ends
+// what nobody can follow any more: the browser is gone or the session closed.
+func (sw *ServiceWorkers) watchEnded(at *place, w *workerWatch) {
+	successor := w.successor()
 	sw.mu.Lock()
 	if sw.watch == w {
 		sw.watch = nil
+		if w.isReady() && at.host.tree.Conn().Err() == nil && sw.session.life.Err() == nil {
+			sw.watch = sw.startWatch(at, successor)
+			sw.mu.Unlock()
+			return
+		}
 	}
 	sw.mu.Unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id := range w.versions {
 		sw.destroy(id)
+	}
+}
+
+func (w *workerWatch) isReady() bool {
+	select {
+	case <-w.ready:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -537,22 +572,18 @@ func (w *workerWatch) follow(ctx context.Context, s *cdp.Session) error {
 	w.mu.Lock()
 	w.session = s
 	w.mu.Unlock()
-	known := false
 	for e, err := range events {
 		if err != nil {
 			return err
 		}
-		w.note(e, !known)
-		// The first events tell of all that there is, the versions last.
-		if e.Method == "ServiceWorker.workerVersionUpdated" && !known {
-			known = true
-			close(w.ready)
-		}
+		w.note(e)
 	}
 	return s.Err()
 }
 
-func (w *workerWatch) note(e cdp.Event, first bool) {
+// note takes in an event. The first ones tell of all that there is, the versions
+// last.
+func (w *workerWatch) note(e cdp.Event) {
 	var ev struct {
 		Registrations []workerRegistration `json:"registrations"`
 		Versions      []workerVersion      `json:"versions"`
@@ -566,19 +597,32 @@ func (w *workerWatch) note(e cdp.Event, first bool) {
 		r.completed = w.registrations[r.ID].completed
 		w.registrations[r.ID] = r
 	}
+	first := !w.isReady()
 	for _, v := range ev.Versions {
 		var err error
 		if v.ID, err = strconv.ParseInt(v.VersionID, 10, 64); err == nil {
-			w.noteVersion(v, first)
+			w.noteVersion(v, first && w.quietly)
 		}
+	}
+	if first && e.Method == "ServiceWorker.workerVersionUpdated" {
+		w.forgetMissing(ev.Versions)
+		close(w.ready)
 	}
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
 
-// noteVersion takes in what a version is now, and tells what is new of it unless
-// it is of the first that is heard.
-func (w *workerWatch) noteVersion(v workerVersion, first bool) {
+// forgetMissing ends the versions that went while nobody watched.
+func (w *workerWatch) forgetMissing(present []workerVersion) {
+	for id, v := range w.versions {
+		if !slices.ContainsFunc(present, func(p workerVersion) bool { return p.VersionID == v.VersionID }) {
+			delete(w.versions, id)
+			w.workers.destroy(id)
+		}
+	}
+}
+
+func (w *workerWatch) noteVersion(v workerVersion, quietly bool) {
 	was := w.versions[v.ID]
 	w.versions[v.ID] = v
 	if v.TargetID != "" {
@@ -587,7 +631,7 @@ func (w *workerWatch) noteVersion(v workerVersion, first bool) {
 	if r := w.registrations[v.RegistrationID]; v.isInstalled() && !r.completed {
 		r.completed = true
 		w.registrations[v.RegistrationID] = r
-		if !first {
+		if !quietly {
 			w.workers.completed.tell(ServiceWorkerRegistration{Scope: r.Scope})
 		}
 	}
@@ -596,7 +640,7 @@ func (w *workerWatch) noteVersion(v workerVersion, first bool) {
 	}
 	changed := v.RunningStatus != was.RunningStatus && !(was.RunningStatus == "" && v.RunningStatus == "stopped")
 	failed := v.Status == "redundant" && v.RunningStatus == "running"
-	if changed && !first && !failed {
+	if changed && !quietly && !failed {
 		w.workers.statuses.tell(ServiceWorkerStatus{VersionID: v.ID, RunningStatus: v.RunningStatus})
 	}
 }

@@ -33,6 +33,7 @@ type Session struct {
 	webRequest     *WebRequest
 	preloads       *preloads
 	messages       *messages
+	agents         *agents
 	serviceWorkers *ServiceWorkers
 	topics         []topic
 
@@ -83,7 +84,8 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.preloads = newPreloads(s)
 	s.messages = newMessages(s)
 	s.serviceWorkers = newServiceWorkers(s)
-	s.topics = []topic{s.network, s.serviceWorkers, s.messages, s.preloads, s.schemePages}
+	s.agents = newAgents(s.interception, s.network)
+	s.topics = []topic{s.network, s.agents, s.serviceWorkers, s.messages, s.preloads, s.schemePages}
 	return s
 }
 
@@ -140,21 +142,6 @@ func (s *Session) BrowserContextID(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return p.contextID, nil
-}
-
-// GetUserAgent returns the user agent of the session's pages.
-func (s *Session) GetUserAgent(ctx context.Context) (string, error) {
-	p, err := s.place(ctx)
-	if err != nil {
-		return "", err
-	}
-	var version struct {
-		UserAgent string `json:"userAgent"`
-	}
-	if err := p.host.root().Call(ctx, "Browser.getVersion", nil, &version); err != nil {
-		return "", s.explain(err)
-	}
-	return version.UserAgent, nil
 }
 
 // place returns where the session is, and gets it a place where it has none:

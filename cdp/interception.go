@@ -50,6 +50,8 @@ type Pattern struct {
 
 // Route is one who asks for paused requests.
 type Route struct {
+	// Target, if set, is the one target of the group that the route is for.
+	Target *Target
 	// Order says who is asked first when several routes are there: the lowest.
 	Order int
 	// Patterns select the requests that are paused. Others of the group can be
@@ -92,12 +94,12 @@ func (i *Interception) Add(r *Route) (remove func()) {
 		}
 	}
 	i.routes = slices.Insert(slices.Clone(i.routes), at, r)
-	i.update()
+	i.update(r)
 	return sync.OnceFunc(func() {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		i.routes = slices.DeleteFunc(slices.Clone(i.routes), func(other *Route) bool { return other == r })
-		i.update()
+		i.update(r)
 	})
 }
 
@@ -106,7 +108,7 @@ func (i *Interception) Update(r *Route, patterns []Pattern) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	r.Patterns = patterns
-	i.update()
+	i.update(r)
 }
 
 // Join makes a new target part of the group and returns the commands for its
@@ -131,10 +133,12 @@ func (i *Interception) Leave(t *Target) {
 	delete(i.targets, t)
 }
 
-// update brings every target to the present routes.
-func (i *Interception) update() {
+// update brings the targets of a route to the present routes.
+func (i *Interception) update(r *Route) {
 	for t := range i.targets {
-		t.Session.conn.Send(i.arm(t)...)
+		if r.Target == nil || r.Target == t {
+			t.Session.conn.Send(i.arm(t)...)
+		}
 	}
 }
 
@@ -147,7 +151,8 @@ type enable struct {
 // arm returns the commands that bring a target to the present routes.
 func (i *Interception) arm(t *Target) []Command {
 	a := i.targets[t]
-	if len(i.routes) == 0 && (a == nil || a.pending == 0) {
+	routes := i.routesOf(t)
+	if len(routes) == 0 && (a == nil || a.pending == 0) {
 		return i.disarm(t)
 	}
 	if a == nil {
@@ -157,11 +162,11 @@ func (i *Interception) arm(t *Target) []Command {
 		return nil
 	}
 	e := enable{Patterns: []Pattern{}}
-	for _, r := range i.routes {
+	for _, r := range routes {
 		e.Patterns = append(e.Patterns, r.Patterns...)
 		e.HandleAuthRequests = e.HandleAuthRequests || r.Auth != nil
 	}
-	if len(i.routes) == 0 {
+	if len(routes) == 0 {
 		e.Patterns = []Pattern{nothing()} // none at all would mean all requests
 	}
 	return []Command{{Session: t.Session, Method: "Fetch.enable", Params: e}}
@@ -220,7 +225,7 @@ func (i *Interception) restart(t *Target) {
 
 func (i *Interception) event(ctx context.Context, t *Target, a *arming, e Event) {
 	if e.Method != "Fetch.requestPaused" && e.Method != "Fetch.authRequired" {
-		for _, r := range i.present() {
+		for _, r := range i.present(t) {
 			if r.Observe != nil {
 				r.Observe(t, e)
 			}
@@ -233,7 +238,7 @@ func (i *Interception) event(ctx context.Context, t *Target, a *arming, e Event)
 		p.Release()
 		return
 	}
-	routes := i.begin(a)
+	routes := i.begin(t, a)
 	if e.Method == "Fetch.authRequired" {
 		go func() {
 			defer i.end(t, a)
@@ -252,18 +257,23 @@ func (i *Interception) event(ctx context.Context, t *Target, a *arming, e Event)
 	}()
 }
 
-func (i *Interception) present() []*Route {
+func (i *Interception) present(t *Target) []*Route {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.routes
+	return i.routesOf(t)
+}
+
+// routesOf are the routes that are for a target.
+func (i *Interception) routesOf(t *Target) []*Route {
+	return slices.DeleteFunc(slices.Clone(i.routes), func(r *Route) bool { return r.Target != nil && r.Target != t })
 }
 
 // begin counts a request that is being handled, and returns by whom.
-func (i *Interception) begin(a *arming) []*Route {
+func (i *Interception) begin(t *Target, a *arming) []*Route {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	a.pending++
-	return i.routes
+	return i.routesOf(t)
 }
 
 // end is told when a request was answered. The last one after the last route
@@ -272,7 +282,7 @@ func (i *Interception) end(t *Target, a *arming) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	a.pending--
-	if a.pending == 0 && len(i.routes) == 0 && i.targets[t] == a {
+	if a.pending == 0 && len(i.routesOf(t)) == 0 && i.targets[t] == a {
 		t.Session.conn.Send(i.disarm(t)...)
 	}
 }

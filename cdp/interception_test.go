@@ -74,6 +74,40 @@ func TestInterceptionIsOnOnlyWhileSomebodyAsksForIt(t *testing.T) {
 	}
 }
 
+func TestARouteCanBeForOneTarget(t *testing.T) {
+	f, i, tree := fakePage(t)
+	f.attach("", sid("S2"), `{"targetId":"P2","type":"page"}`)
+	f.expectAll(sid("S2"), "Page.enable", "Page.getFrameTree", "Target.setAutoAttach", "Runtime.runIfWaitingForDebugger")
+	asked := make(chan *PausedRequest, 2)
+	remove := i.Add(&Route{Target: tree.Target("P2"), Patterns: []Pattern{{URLPattern: "a*"}}, Handle: func(ctx context.Context, p *PausedRequest) bool {
+		asked <- p
+		return false
+	}})
+	if cmd := f.expect("Fetch.enable"); cmd.SessionID != sid("S2") {
+		t.Errorf("it was switched on in %s", cmd.SessionID)
+	}
+	defer i.Add(&Route{Patterns: []Pattern{{URLPattern: "b*"}}})()
+	got := map[string]string{}
+	for range 2 {
+		cmd := f.expect("Fetch.enable")
+		got[cmd.SessionID] = patternsOf(t, cmd)
+	}
+	if got[sid("S")] != "b* auth false" || got[sid("S2")] != "a* b* auth false" {
+		t.Errorf("the patterns are %v", got)
+	}
+	f.event(sid("S"), "Fetch.requestPaused", `{"requestId":"1","request":{"url":"a"}}`)
+	f.expect("Fetch.continueRequest")
+	f.event(sid("S2"), "Fetch.requestPaused", `{"requestId":"2","request":{"url":"a"}}`)
+	f.expect("Fetch.continueRequest")
+	if p := await(t, "a request", asked); p.RequestID != "2" || len(asked) > 0 {
+		t.Errorf("it was asked for %s, and %d more", p.RequestID, len(asked))
+	}
+	remove()
+	if cmd := f.expect("Fetch.enable"); cmd.SessionID != sid("S2") || patternsOf(t, cmd) != "b* auth false" {
+		t.Errorf("after it was removed: %s in %s", patternsOf(t, cmd), cmd.SessionID)
+	}
+}
+
 func TestAPausedRequestGoesToTheRoutesInTheirOrder(t *testing.T) {
 	f, i, _ := fakePage(t)
 	asked := make(chan string, 10)

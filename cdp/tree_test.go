@@ -190,3 +190,32 @@ func TestAPageThatNobodyWaitsForAnyMoreIsClosed(t *testing.T) {
 		t.Errorf("closed %s", cmd.Params)
 	}
 }
+
+func TestAServiceWorkerThatStartsAgainIsSetUpAndResumed(t *testing.T) {
+	f, tree := fakeTree(t, TreeOptions{
+		Adopt:     keepAll,
+		Restarted: func(*Target) []Command { return []Command{{Method: "A.again"}} },
+	})
+	f.attach("", sid("W"), `{"targetId":"W","type":"service_worker"}`)
+	f.expectAll(sid("W"), "Runtime.runIfWaitingForDebugger")
+	worker := tree.Target("W")
+	waiting := make(chan error, 1)
+	go func() { waiting <- worker.Session.Call(testContext(t), "A.waits", nil, nil) }()
+	f.expect("A.waits")
+	f.event(sid("W"), "Inspector.targetCrashed", "{}")
+	if err := await(t, "the end of the call", waiting); !errors.Is(err, ErrCrashed) {
+		t.Errorf("a call that waits when the worker stops: %v", err)
+	}
+	if worker.Renderer().Err() == nil {
+		t.Error("a worker that has stopped counts as running")
+	}
+	f.event(sid("W"), "Inspector.targetReloadedAfterCrash", "{}")
+	f.expectAll(sid("W"), "A.again", "Runtime.runIfWaitingForDebugger")
+	if worker.Renderer().Err() != nil {
+		t.Error("a worker that runs again counts as stopped")
+	}
+	f.attach("", sid("S"), `{"targetId":"P","type":"page"}`)
+	f.expectAll(sid("S"), pageSetUp...)
+	f.event(sid("S"), "Inspector.targetReloadedAfterCrash", "{}")
+	f.expectAll(sid("S"), "A.again")
+}
