@@ -43,8 +43,19 @@ type Page interface {
 	ShowConsole(ctx context.Context) error
 	// Listen takes n console messages, decoded, while trigger runs.
 	Listen(ctx context.Context, n int, trigger func() error) error
+	// PassRequests lets every request pass a listener that changes nothing,
+	// which asks for the requests of so many URL patterns; the last one is what
+	// the server is asked for.
+	PassRequests(ctx context.Context, patterns int) error
 	Close(ctx context.Context) error
 }
+
+// elsewhere is a URL pattern, for the bridge and for the protocol, of what is
+// never asked for.
+func elsewhere(i int) string { return fmt.Sprintf("http://host%d.test/*", i) }
+
+// small is the URL pattern of what prepareTraffic asks for.
+const small = "http://127.0.0.1:*/small*"
 
 // Start starts Chromium and a client of the kind. ctx is its life.
 func Start(ctx context.Context, kind Kind) (Client, error) {

@@ -101,4 +101,23 @@ func listenTyped(ctx context.Context, s cdp.Session, n int, trigger func() error
 	})
 }
 
+func (p *bridgePage) PassRequests(_ context.Context, patterns int) error {
+	filter := bridge.WebRequestFilter{URLs: urlPatterns(patterns)}
+	_, err := p.w.Session().WebRequest().OnBeforeRequest(filter, func(context.Context, *bridge.BeforeRequestDetails) bridge.BeforeRequestResult {
+		return bridge.BeforeRequestResult{}
+	})
+	return err
+}
+
+// urlPatterns are n URL patterns, of which the last one selects what
+// prepareTraffic asks for.
+func urlPatterns(n int) []string {
+	patterns := make([]string, n)
+	for i := range patterns {
+		patterns[i] = elsewhere(i)
+	}
+	patterns[n-1] = small
+	return patterns
+}
+
 func (p *bridgePage) Close(ctx context.Context) error { return p.close(ctx) }

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/cdpbridge/cdpbridge/chromium"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/chromedp"
 )
 
@@ -106,6 +108,26 @@ func (p *chromedpPage) ShowConsole(context.Context) error { return nil }
 
 func (p *chromedpPage) Listen(ctx context.Context, n int, trigger func() error) error {
 	return listenTyped(ctx, p.target, n, trigger)
+}
+
+func (p *chromedpPage) PassRequests(ctx context.Context, patterns int) error {
+	var params fetch.EnableParams
+	for _, pattern := range urlPatterns(patterns) {
+		params.Patterns = append(params.Patterns, &fetch.RequestPattern{URLPattern: pattern})
+	}
+	paused := cdp.Events(p.ctx, p.target, fetch.RequestPaused)
+	go func() { // ends with the page
+		for ev, err := range paused {
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = cdp.Call(p.ctx, p.target, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: ev.RequestID})
+			}()
+		}
+	}()
+	_, err := cdp.Call(ctx, p.target, fetch.Enable, params)
+	return err
 }
 
 func (p *chromedpPage) Close(context.Context) error { return chromedp.Cancel(p.ctx) }

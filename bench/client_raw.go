@@ -135,6 +135,23 @@ func (p *rawPage) Listen(ctx context.Context, n int, trigger func() error) error
 	})
 }
 
+func (p *rawPage) PassRequests(ctx context.Context, patterns int) error {
+	p.conn.hook("Fetch.requestPaused", func(params []byte) {
+		var id string
+		member("requestId", &id)(params)
+		// An error is that of the pipe, which the next call has too.
+		_ = p.conn.send(p.session, "Fetch.continueRequest", `{"requestId":"`+id+`"}`, nil)
+	})
+	var enable bytes.Buffer
+	for i, pattern := range urlPatterns(patterns) {
+		if i > 0 {
+			enable.WriteByte(',')
+		}
+		enable.WriteString(`{"urlPattern":"` + pattern + `"}`)
+	}
+	return p.conn.call(ctx, p.session, "Fetch.enable", `{"patterns":[`+enable.String()+`]}`, nil)
+}
+
 func (p *rawPage) Close(ctx context.Context) error {
 	if p.browserContext == "" {
 		return p.conn.call(ctx, "", "Target.closeTarget", `{"targetId":"`+p.target+`"}`, nil)

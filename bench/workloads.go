@@ -69,6 +69,7 @@ func (e *env) close() error {
 // Workloads are all workloads, in the order of the table.
 func Workloads() []Workload {
 	const commands = "pipelined command, 64 in flight"
+	const passing = "fetch with a listener that lets it pass"
 	return []Workload{
 		{
 			Name: "envelope of a captured frame", Op: "frame", Count: 200_000, Step: 1000,
@@ -115,6 +116,16 @@ func Workloads() []Workload {
 			Name: "fetch of a page that nobody watches", Op: "fetch", Count: 1_000, Step: 10,
 			Goals:   []Goal{less(1.5, Wall)},
 			prepare: prepareTraffic,
+		},
+		{
+			Name: passing, Op: "fetch", Count: 2_000, Step: 10,
+			Goals:   []Goal{less(4, ClientCPU), less(1.2, Wall)},
+			prepare: preparePassing(1),
+		},
+		{
+			Name: "fetch past 1,000 URL patterns", Op: "fetch", Count: 2_000, Step: 10,
+			Goals:   []Goal{asMuchAs(passing, ClientCPU), asMuchAs(passing, Wall)},
+			prepare: preparePassing(1000),
 		},
 		{
 			Name: "new session with a page, and its end", Op: "session", Count: 10, Step: 1, Starts: true,
@@ -255,6 +266,11 @@ func prepareTraffic(ctx context.Context, e *env) (func(context.Context, int) err
 	if err != nil {
 		return nil, err
 	}
+	return fetches(p), p.Load(ctx, e.server+"/page")
+}
+
+// fetches makes a page fetch n times, one after the other.
+func fetches(p Page) func(context.Context, int) error {
 	return func(ctx context.Context, n int) error {
 		answer, err := p.Text(ctx, fmt.Sprintf(`(async () => {
 			let all = ''
@@ -265,7 +281,21 @@ func prepareTraffic(ctx context.Context, e *env) (func(context.Context, int) err
 			err = fmt.Errorf("the page got %s bytes, not %s", answer, want)
 		}
 		return err
-	}, p.Load(ctx, e.server+"/page")
+	}
+}
+
+// preparePassing is prepareTraffic with a listener.
+func preparePassing(patterns int) func(context.Context, *env) (func(context.Context, int) error, error) {
+	return func(ctx context.Context, e *env) (func(context.Context, int) error, error) {
+		p, err := e.page(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.Load(ctx, e.server+"/page"); err != nil {
+			return nil, err
+		}
+		return fetches(p), p.PassRequests(ctx, patterns)
+	}
 }
 
 func prepareSessions(ctx context.Context, e *env) (func(context.Context, int) error, error) {

@@ -59,6 +59,10 @@ type Options struct {
 	// sessions in memory takes before further sessions go to another; 0 means
 	// 32.
 	ClientsPerHost int
+	// PrivilegedSchemes are schemes of the program's own whose pages may do more
+	// than show themselves: Electron's protocol.registerSchemesAsPrivileged.
+	// Session.Protocol answers them.
+	PrivilegedSchemes []PrivilegedScheme
 	// Logger gets what the bridge and Chromium have to say; nil discards it.
 	Logger *slog.Logger
 }
@@ -73,6 +77,9 @@ type Browser struct {
 	temp   *chromium.TempDir // in the place of Options.UserDataDir
 	life   context.Context
 	end    context.CancelFunc
+
+	streams *localStreams
+	schemes schemes
 
 	goneHandler    setter[func(*HostGoneError)]
 	createdHandler setter[func(*Session)]
@@ -133,7 +140,7 @@ func newBrowser(o Options) *Browser {
 	if o.ClientsPerHost <= 0 {
 		o.ClientsPerHost = 32
 	}
-	b := &Browser{opts: o, log: o.Logger, pooling: newTurn(), sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{}}
+	b := &Browser{opts: o, log: o.Logger, pooling: newTurn(), streams: newLocalStreams(), schemes: newSchemes(o.PrivilegedSchemes), sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{}}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
@@ -232,6 +239,7 @@ func (b *Browser) closeAll() error {
 	}
 	wg.Wait()
 	b.end()
+	errs = append(errs, b.streams.close())
 	if b.temp != nil {
 		errs = append(errs, b.temp.Remove())
 	}

@@ -90,7 +90,7 @@ func consoleMessage(e cdp.Event) (ConsoleMessage, bool) {
 	m := ConsoleMessage{Level: ev.Type, Text: strings.Join(texts, " ")}
 	if len(ev.StackTrace.CallFrames) > 0 {
 		at := ev.StackTrace.CallFrames[0]
-		m.URL, m.Line, m.Column = at.URL, at.LineNumber+1, at.ColumnNumber+1
+		m.URL, m.Line, m.Column = customURL(at.URL), at.LineNumber+1, at.ColumnNumber+1
 	}
 	return m, true
 }

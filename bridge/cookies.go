@@ -108,6 +108,7 @@ func (e *CookieError) Unwrap() error { return e.Cause }
 // Get returns the cookies that the filter chooses, in Chromium's order: longer
 // paths first, then older cookies. A URL that is none chooses nothing.
 func (c *Cookies) Get(ctx context.Context, filter CookieFilter) ([]Cookie, error) {
+	filter.URL = c.session.protocol.wireURL(filter.URL)
 	jar, err := c.list(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("getting cookies: %w", err)
@@ -126,6 +127,7 @@ func (c *Cookies) Get(ctx context.Context, filter CookieFilter) ([]Cookie, error
 // *CookieError for a cookie that Chromium would not take from the URL: texts
 // are Electron's. A cookie that is HttpOnly is not replaced without HTTPOnly.
 func (c *Cookies) Set(ctx context.Context, details CookieDetails) error {
+	details.URL = c.session.protocol.wireURL(details.URL)
 	cookie, from, err := details.cookie()
 	if err != nil {
 		return err
@@ -142,7 +144,7 @@ func (c *Cookies) Set(ctx context.Context, details CookieDetails) error {
 // Remove deletes every cookie with the name that would be sent to the URL. That
 // there is none is no error.
 func (c *Cookies) Remove(ctx context.Context, url, name string) error {
-	filter := CookieFilter{URL: url, Name: &name}
+	filter := CookieFilter{URL: c.session.protocol.wireURL(url), Name: &name}
 	if url == "" {
 		return nil // unlike in a filter, no URL is no place
 	}

@@ -55,6 +55,7 @@ func (w *WebContents) answerDialogs(dialogs iter.Seq2[cdp.Event, error]) {
 		if jsonv2.Unmarshal(e.Params, &d, jsonv2.AllowInvalidUTF8(true)) != nil {
 			continue
 		}
+		d.URL = customURL(d.URL)
 		ctx, cancel := context.WithCancel(w.life)
 		over = cancel
 		go w.answerDialog(ctx, d)

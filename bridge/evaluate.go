@@ -158,7 +158,7 @@ type exceptionDetails struct {
 }
 
 func (d *exceptionDetails) err() *JavaScriptError {
-	e := &JavaScriptError{Message: d.Text, URL: d.URL, Line: d.LineNumber + 1, Column: d.ColumnNumber + 1}
+	e := &JavaScriptError{Message: d.Text, URL: customURL(d.URL), Line: d.LineNumber + 1, Column: d.ColumnNumber + 1}
 	switch {
 	case d.Exception == nil:
 	case d.Exception.Description != "":

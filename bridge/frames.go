@@ -45,7 +45,7 @@ func (w *WebContents) Frames() []*Frame {
 			}
 		}
 		origins[f.ID] = f.Origin
-		out = append(out, &Frame{ID: f.ID, ParentID: f.ParentID, Name: f.Name, URL: f.URL, Origin: f.Origin, page: w})
+		out = append(out, &Frame{ID: f.ID, ParentID: f.ParentID, Name: f.Name, URL: customURL(f.URL), Origin: customURL(f.Origin), page: w})
 	}
 	return out
 }

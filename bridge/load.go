@@ -61,7 +61,7 @@ func (w *WebContents) LoadURL(ctx context.Context, url string, o LoadOptions) er
 	}
 	n := navigation{what: "loading " + url, until: o.WaitUntil}
 	return w.navigate(ctx, &n, func(ctx context.Context) error {
-		params := map[string]string{"url": url}
+		params := map[string]string{"url": w.session.protocol.wireURL(url)}
 		if o.Referrer != "" {
 			params["referrer"] = o.Referrer
 		}
@@ -167,7 +167,7 @@ func (w *WebContents) History(ctx context.Context) (entries []HistoryEntry, curr
 		return nil, 0, fmt.Errorf("reading the history: %w", err)
 	}
 	for _, e := range r.Entries {
-		entries = append(entries, HistoryEntry{URL: e.URL, Title: e.Title, id: e.ID})
+		entries = append(entries, HistoryEntry{URL: customURL(e.URL), Title: e.Title, id: e.ID})
 	}
 	return entries, r.CurrentIndex, nil
 }
@@ -341,7 +341,7 @@ func (n *navigation) commit(ctx context.Context, p pageProgress) (done bool, err
 		// and Chromium takes no commands for the page.
 		n.until = WaitLoad
 		if n.failed == nil {
-			n.failed = &LoadError{URL: url}
+			n.failed = &LoadError{URL: customURL(url)}
 		}
 	}
 	if p.Type == "BackForwardCacheRestore" {
@@ -409,7 +409,7 @@ func (n *navigation) aborted() error {
 	if url == "" {
 		url = n.page.URL()
 	}
-	return &LoadError{URL: url, Code: "net::ERR_ABORTED"}
+	return &LoadError{URL: customURL(url), Code: "net::ERR_ABORTED"}
 }
 
 // errorCode reads the code from the error page that the main frame shows. No

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	_ "embed"
@@ -153,7 +154,8 @@ func (s *Session) GetPreloadScripts() []PreloadScript {
 // preload is a script that is registered.
 type preload struct {
 	PreloadScript
-	text string // what is to run; empty is nothing
+	text      string // what is to run; empty is nothing
+	worldName string // the bridge's own isolated world; empty means preloadWorld
 }
 
 // complete fills in defaults and refuses what is no script.
@@ -227,6 +229,7 @@ type preloads struct {
 	changing turn     // of who changes the list
 
 	mu      sync.Mutex
+	own     []*preload // of the bridge itself, before all others
 	scripts []*preload
 	targets map[*cdp.Target]map[*preload]*placement
 }
@@ -313,6 +316,17 @@ func waitGroup(ctx context.Context, group *sync.WaitGroup) error {
 	}
 }
 
+// setOwn replaces the scripts of the bridge itself, for documents that are loaded
+// from now on.
+func (ps *preloads) setOwn(scripts []*preload) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.own = scripts
+	for t := range ps.targets {
+		t.Session.Conn().Send(ps.update(t)...)
+	}
+}
+
 func (ps *preloads) join(t *cdp.Target) []cdp.Command {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -355,7 +369,7 @@ func (ps *preloads) inFrames() []*preload {
 	if slices.ContainsFunc(scripts, func(p *preload) bool { return p.World == IsolatedWorld }) {
 		scripts = slices.Insert(scripts, 0, ps.bridge)
 	}
-	return scripts
+	return slices.Concat(ps.own, scripts)
 }
 
 // update returns the commands that bring a page, or a frame with a process of
@@ -388,7 +402,7 @@ func (ps *preloads) update(t *cdp.Target) []cdp.Command {
 func (ps *preloads) place(t *cdp.Target, p *preload, at *placement) cdp.Command {
 	params := map[string]any{"source": p.inFrame()}
 	if p.World == IsolatedWorld {
-		params["worldName"] = preloadWorld
+		params["worldName"] = cmp.Or(p.worldName, preloadWorld)
 	}
 	return cdp.Command{Session: t.Session, Method: "Page.addScriptToEvaluateOnNewDocument", Params: params, Done: func(result jsonv2.Value, err error) {
 		ps.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,14 +23,19 @@ type Session struct {
 	life    context.Context
 	end     context.CancelFunc
 
-	cookies      *Cookies
-	interception *cdp.Interception
-	preloads     *preloads
-	messages     *messages
-	agents       *agents
-	topics       []topic
-
+	cookies        *Cookies
+	interception   *cdp.Interception
+	protocol       *Protocol
+	schemePages    *schemePages
+	transport      *http.Transport // of Fetch
+	fetches        atomic.Uint64
+	network        *networkDomain
+	webRequest     *WebRequest
+	preloads       *preloads
+	messages       *messages
+	agents         *agents
 	serviceWorkers *ServiceWorkers
+	topics         []topic
 
 	placing   turn        // of who gives the session a host and a context
 	announced atomic.Bool // to OnSessionCreated: it has had a place
@@ -70,11 +76,16 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.placing = b.turnOf(key)
 	s.cookies = newCookies(s)
 	s.interception = cdp.NewInterception(s.life)
+	s.protocol = newProtocol(s)
+	s.schemePages = newSchemePages(s)
+	s.transport = newTransport(s.life)
+	s.network = newNetworkDomain(o.NoCache)
+	s.webRequest = newWebRequest(s)
 	s.preloads = newPreloads(s)
 	s.messages = newMessages(s)
 	s.serviceWorkers = newServiceWorkers(s)
-	s.agents = newAgents(s.interception)
-	s.topics = []topic{s.agents, s.serviceWorkers, s.messages, s.preloads}
+	s.agents = newAgents(s.interception, s.network)
+	s.topics = []topic{s.network, s.agents, s.serviceWorkers, s.messages, s.preloads, s.schemePages}
 	return s
 }
 
@@ -114,6 +125,12 @@ func (s *Session) StoragePath() string {
 // Cookies are the cookies of the session.
 func (s *Session) Cookies() *Cookies { return s.cookies }
 
+// Protocol answers requests of the session by functions of the program.
+func (s *Session) Protocol() *Protocol { return s.protocol }
+
+// WebRequest are the listeners of the session's requests.
+func (s *Session) WebRequest() *WebRequest { return s.webRequest }
+
 // ServiceWorkers are the service workers of the session.
 func (s *Session) ServiceWorkers() *ServiceWorkers { return s.serviceWorkers }
 
@@ -148,6 +165,7 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 	if !s.closed && at.host.life.Err() == nil {
 		s.at = at
 		s.mu.Unlock()
+		s.webRequest.traffic.placed(at)
 		return at, nil
 	}
 	closed := s.closed
@@ -331,9 +349,6 @@ func (s *Session) adopt(t *cdp.Target) ([]cdp.Command, bool) {
 	if t.Type() == cdp.TargetPage {
 		setup = append(setup, s.addPage(t).setup()...)
 	}
-	if s.opts.NoCache {
-		setup = append(setup, noCache(t)...)
-	}
 	for _, topic := range s.topics {
 		setup = append(setup, topic.join(t)...)
 	}
@@ -347,20 +362,6 @@ func (s *Session) restarted(t *cdp.Target) []cdp.Command {
 		setup = append(setup, topic.restarted(t)...)
 	}
 	return setup
-}
-
-// networkEnable switches the domain Network of a target on. It keeps no bodies.
-func networkEnable(t *cdp.Target) cdp.Command {
-	return cdp.Command{Session: t.Session, Method: "Network.enable", Params: map[string]int{"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}}
-}
-
-// noCache switches a target's HTTP cache off. Chromium heeds it only with the
-// domain Network on.
-func noCache(t *cdp.Target) []cdp.Command {
-	return []cdp.Command{
-		networkEnable(t),
-		{Method: "Network.setCacheDisabled", Params: map[string]bool{"cacheDisabled": true}},
-	}
 }
 
 func (s *Session) addPage(t *cdp.Target) *WebContents {
@@ -393,6 +394,7 @@ func (s *Session) targetGone(t *cdp.Target) {
 	for _, topic := range s.topics {
 		topic.leave(t)
 	}
+	s.webRequest.traffic.targetGone(t)
 	if t.Type() != cdp.TargetPage {
 		return
 	}
@@ -407,6 +409,7 @@ func (s *Session) targetGone(t *cdp.Target) {
 }
 
 func (s *Session) crashed(t *cdp.Target, status string, code int) {
+	s.webRequest.traffic.crashed(t)
 	if page := s.page(t.ID()); page != nil {
 		page.crash(RenderProcessGone{Reason: status, ExitCode: code})
 	}

@@ -86,6 +86,9 @@ func closeShared() error {
 	if shared.server != nil {
 		errs = append(errs, shared.server.Close())
 	}
+	if schemed.browser != nil {
+		errs = append(errs, schemed.browser.Close(), os.RemoveAll(schemed.dir))
+	}
 	return errors.Join(append(errs, os.RemoveAll(shared.dir))...)
 }
 

@@ -35,10 +35,27 @@ func (s *Session) SetUserAgent(ctx context.Context, userAgent, acceptLanguages s
 	if a.acceptLanguage, err = acceptLanguageHeader(acceptLanguages); err != nil {
 		return err
 	}
-	s.agents.mu.Lock()
-	defer s.agents.mu.Unlock()
-	s.agents.session = a
+	s.agents.set(a)
 	return nil
+}
+
+// set makes a the agent of what starts from now on. Headers of its own need the
+// domain Network, until the session ends: pages keep them.
+func (as *agents) set(a agent) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if a.acceptLanguage != "" && !as.usesNetwork {
+		as.usesNetwork = true
+		as.network.use()
+	}
+	as.session = a
+}
+
+// languages are the header of the session, empty for Chromium's own.
+func (as *agents) languages() string {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	return as.session.acceptLanguage
 }
 
 // GetUserAgent returns the user agent of pages that are opened now: Electron's
@@ -148,16 +165,18 @@ var userAgentJS string
 // agents gives the targets of a session their user agent.
 type agents struct {
 	interception *cdp.Interception
+	network      *networkDomain
 
-	mu      sync.Mutex
-	session agent
-	pages   map[*cdp.Target]agent  // since they were opened
-	targets map[*cdp.Target]bool   // that belong to a page
-	first   map[*cdp.Target]func() // end what waits for the first request of a pop-up
+	mu          sync.Mutex
+	usesNetwork bool
+	session     agent
+	pages       map[*cdp.Target]agent  // since they were opened
+	targets     map[*cdp.Target]bool   // that belong to a page
+	first       map[*cdp.Target]func() // end what waits for the first request of a pop-up
 }
 
-func newAgents(i *cdp.Interception) *agents {
-	return &agents{interception: i, pages: map[*cdp.Target]agent{}, targets: map[*cdp.Target]bool{}, first: map[*cdp.Target]func(){}}
+func newAgents(i *cdp.Interception, n *networkDomain) *agents {
+	return &agents{interception: i, network: n, pages: map[*cdp.Target]agent{}, targets: map[*cdp.Target]bool{}, first: map[*cdp.Target]func(){}}
 }
 
 // of is the agent of a target: that of its page, or of the session.
@@ -232,7 +251,6 @@ func (a agent) commands(t *cdp.Target) []cdp.Command {
 	}
 	if a.acceptLanguage != "" {
 		commands = append(commands,
-			networkEnable(t),
 			cdp.Command{Session: t.Session, Method: "Network.setExtraHTTPHeaders", Params: map[string]any{"headers": map[string]string{"Accept-Language": a.acceptLanguage}}},
 		)
 	}
@@ -255,23 +273,32 @@ func (a agent) override(t *cdp.Target) cdp.Command {
 func (a agent) rewriteFirst(i *cdp.Interception, popup *cdp.Target) (end func()) {
 	end = i.Add(&cdp.Route{
 		Target:   popup,
+		Order:    userAgentOrder,
 		Patterns: []cdp.Pattern{{ResourceType: "Document"}},
 		Handle: func(ctx context.Context, p *cdp.PausedRequest) bool {
 			defer end()
-			return p.Continue(ctx, cdp.ContinueRequest{Headers: a.request(p.Request.Headers)}) == nil
+			headers := p.Changes.Headers
+			if headers == nil {
+				headers = p.Request.Headers()
+			}
+			p.Changes.Headers = a.request(headers)
+			return false
 		},
 	})
 	return end
 }
 
+// userAgentOrder puts the user agent between listeners and protocol handlers.
+const userAgentOrder = -1
+
 // request returns the headers of a request as the agent has them. It is for those
 // requests that Chromium's override comes too late for.
-func (a agent) request(headers map[string]string) []cdp.Header {
+func (a agent) request(headers []cdp.Header) []cdp.Header {
 	own := map[string]string{"user-agent": a.text, "accept-language": a.acceptLanguage}
 	maps.Copy(own, a.hints.headers())
-	out := make([]cdp.Header, 0, len(headers))
-	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		out = append(out, cdp.Header{Name: name, Value: cmp.Or(own[strings.ToLower(name)], headers[name])})
+	out := slices.Clone(headers)
+	for i, h := range out {
+		out[i].Value = cmp.Or(own[strings.ToLower(h.Name)], h.Value)
 	}
 	return out
 }

@@ -134,9 +134,9 @@ func (w *WebContents) CDP() *cdp.Session { return w.target.Session }
 // URL is the address of the page's document.
 func (w *WebContents) URL() string {
 	if main, ok := w.target.Frame(w.ID()); ok {
-		return main.URL
+		return customURL(main.URL)
 	}
-	return w.target.Info().URL
+	return customURL(w.target.Info().URL)
 }
 
 // Title is the title of the page.

@@ -1,10 +1,13 @@
 package cdp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -24,7 +27,15 @@ type Interception struct {
 
 	mu      sync.Mutex
 	routes  []*Route
-	targets map[*Target]context.CancelFunc // armed ones have a cancel function
+	targets map[*Target]*arming // nil for one that has the domain off
+	armings uint64
+}
+
+// arming is a time in which a target has the domain on.
+type arming struct {
+	number  uint64
+	stop    context.CancelFunc
+	pending int // requests that are being handled
 }
 
 // Pattern selects requests: the parameters of Fetch.enable.
@@ -48,9 +59,16 @@ type Route struct {
 	Patterns []Pattern
 	// Handle is called in a goroutine of its own for each paused request. It
 	// returns false to leave the request to the next route; the last one lets
-	// it go on unchanged. ctx ends with the target. It must not panic: there is
-	// nobody here to be told.
+	// it go on, with PausedRequest.Changes. ctx ends with the target. It must not
+	// panic: there is nobody here to be told. Requests that it has when the
+	// route is removed stay its.
 	Handle func(ctx context.Context, p *PausedRequest) (handled bool)
+	// Arrived, if set, is told of each paused request, before any Handle is
+	// called, and Observe of the events of the domain Network that tell what
+	// becomes of requests, where that domain is on. Both are told in the order
+	// of arrival on the target, and must not wait.
+	Arrived func(p *PausedRequest)
+	Observe func(t *Target, e Event)
 	// Auth, if set, is asked for credentials. It returns nil to leave the
 	// question to the next route; without an answer Chromium does what it does
 	// by default.
@@ -60,7 +78,7 @@ type Route struct {
 // NewInterception returns an interception without targets and routes. It ends
 // with life.
 func NewInterception(life context.Context) *Interception {
-	return &Interception{life: life, targets: map[*Target]context.CancelFunc{}}
+	return &Interception{life: life, targets: map[*Target]*arming{}}
 }
 
 // Add puts a route in place, live on every target of the group, and returns
@@ -85,24 +103,32 @@ func (i *Interception) Add(r *Route) (remove func()) {
 	})
 }
 
+// Update tells the targets that the patterns of a route have been replaced.
+func (i *Interception) Update(r *Route, patterns []Pattern) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	r.Patterns = patterns
+	i.update(r)
+}
+
 // Join makes a new target part of the group and returns the commands for its
-// set-up. Dedicated workers have no domain Fetch and stay outside.
+// set-up. Dedicated workers have no domain Fetch: they are only observed.
 func (i *Interception) Join(t *Target) []Command {
-	if t.Type() == TargetWorker {
-		return nil
-	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.targets[t] = nil
 	return i.arm(t)
 }
 
+// JoinLive is Join for a target that is not being set up.
+func (i *Interception) JoinLive(t *Target) { t.Session.conn.Send(i.Join(t)...) }
+
 // Leave takes a target that is gone out of the group.
 func (i *Interception) Leave(t *Target) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if stop := i.targets[t]; stop != nil {
-		stop()
+	if a := i.targets[t]; a != nil {
+		a.stop()
 	}
 	delete(i.targets, t)
 }
@@ -116,39 +142,61 @@ func (i *Interception) update(r *Route) {
 	}
 }
 
-// arm returns the commands that bring a target to the present routes.
-func (i *Interception) arm(t *Target) []Command {
-	stop := i.targets[t]
-	routes := i.routesOf(t)
-	if len(routes) == 0 {
-		if stop == nil {
-			return nil
-		}
-		// Whatever is paused now goes on: Chromium continues it at the end of
-		// the domain.
-		stop()
-		i.targets[t] = nil
-		return []Command{{Session: t.Session, Method: "Fetch.disable"}}
-	}
-	if stop == nil {
-		i.targets[t] = i.listen(t)
-	}
-	var enable struct {
-		Patterns           []Pattern `json:"patterns"`
-		HandleAuthRequests bool      `json:"handleAuthRequests"`
-	}
-	for _, r := range routes {
-		enable.Patterns = append(enable.Patterns, r.Patterns...)
-		enable.HandleAuthRequests = enable.HandleAuthRequests || r.Auth != nil
-	}
-	return []Command{{Session: t.Session, Method: "Fetch.enable", Params: enable}}
+// enable are the parameters of Fetch.enable.
+type enable struct {
+	Patterns           []Pattern `json:"patterns"`
+	HandleAuthRequests bool      `json:"handleAuthRequests"`
 }
 
-// listen starts to handle what is paused on a target and returns the function
-// that ends it.
-func (i *Interception) listen(t *Target) context.CancelFunc {
+// arm returns the commands that bring a target to the present routes.
+func (i *Interception) arm(t *Target) []Command {
+	a := i.targets[t]
+	routes := i.routesOf(t)
+	if len(routes) == 0 && (a == nil || a.pending == 0) {
+		return i.disarm(t)
+	}
+	if a == nil {
+		i.targets[t] = i.listen(t)
+	}
+	if t.Type() == TargetWorker {
+		return nil
+	}
+	e := enable{Patterns: []Pattern{}}
+	for _, r := range routes {
+		e.Patterns = append(e.Patterns, r.Patterns...)
+		e.HandleAuthRequests = e.HandleAuthRequests || r.Auth != nil
+	}
+	if len(routes) == 0 {
+		e.Patterns = []Pattern{nothing()} // none at all would mean all requests
+	}
+	return []Command{{Session: t.Session, Method: "Fetch.enable", Params: e}}
+}
+
+// nothing is a pattern that selects no request.
+func nothing() Pattern { return Pattern{URLPattern: "nothing:"} }
+
+// disarm returns the commands that switch the domain off. Chromium then lets
+// go on what is paused.
+func (i *Interception) disarm(t *Target) []Command {
+	a := i.targets[t]
+	if a == nil {
+		return nil
+	}
+	a.stop()
+	i.targets[t] = nil
+	if t.Type() == TargetWorker {
+		return nil
+	}
+	return []Command{{Session: t.Session, Method: "Fetch.disable"}}
+}
+
+// listen starts to handle what is paused on a target.
+func (i *Interception) listen(t *Target) *arming {
 	ctx, stop := context.WithCancel(i.life)
-	events := t.Session.Events(ctx, QueueOptions{}, "Fetch.requestPaused", "Fetch.authRequired")
+	i.armings++
+	a := &arming{number: i.armings, stop: stop}
+	events := t.Session.Events(ctx, QueueOptions{}, "Fetch.requestPaused", "Fetch.authRequired",
+		"Network.requestWillBeSentExtraInfo", "Network.responseReceived", "Network.loadingFinished", "Network.loadingFailed")
 	go func() {
 		defer stop()
 		for e, err := range events {
@@ -158,10 +206,10 @@ func (i *Interception) listen(t *Target) context.CancelFunc {
 			if err != nil {
 				return
 			}
-			go i.paused(ctx, t, e)
+			i.event(ctx, t, a, e)
 		}
 	}()
-	return stop
+	return a
 }
 
 // restart lets all go on that is paused on a target, some of which was not
@@ -172,22 +220,41 @@ func (i *Interception) restart(t *Target) {
 	if i.targets[t] == nil {
 		return
 	}
-	i.targets[t] = nil
-	t.Session.conn.Send(append([]Command{{Session: t.Session, Method: "Fetch.disable"}}, i.arm(t)...)...)
+	t.Session.conn.Send(append(i.disarm(t), i.arm(t)...)...)
 }
 
-func (i *Interception) paused(ctx context.Context, t *Target, e Event) {
-	p := &PausedRequest{Target: t}
-	err := jsonv2.Unmarshal(e.Params, p, wireOptions)
-	switch {
-	case err != nil: // what can be read of it is enough to let it go on
-		t.Session.conn.malformed(e.Params)
-		p.Continue(ctx, ContinueRequest{})
-	case e.Method == "Fetch.authRequired":
-		i.authenticate(ctx, p)
-	default:
-		i.handle(ctx, p)
+func (i *Interception) event(ctx context.Context, t *Target, a *arming, e Event) {
+	if e.Method != "Fetch.requestPaused" && e.Method != "Fetch.authRequired" {
+		for _, r := range i.present(t) {
+			if r.Observe != nil {
+				r.Observe(t, e)
+			}
+		}
+		return
 	}
+	p := &PausedRequest{Target: t, arming: a.number}
+	if err := jsonv2.Unmarshal(e.Params, p, wireOptions); err != nil {
+		t.Session.conn.malformed(e.Params) // what can be read of it is enough to let it go on
+		p.Release()
+		return
+	}
+	routes := i.begin(t, a)
+	if e.Method == "Fetch.authRequired" {
+		go func() {
+			defer i.end(t, a)
+			i.authenticate(ctx, routes, p)
+		}()
+		return
+	}
+	for _, r := range routes {
+		if r.Arrived != nil {
+			r.Arrived(p)
+		}
+	}
+	go func() {
+		defer i.end(t, a)
+		i.handle(ctx, routes, p)
+	}()
 }
 
 func (i *Interception) present(t *Target) []*Route {
@@ -201,18 +268,37 @@ func (i *Interception) routesOf(t *Target) []*Route {
 	return slices.DeleteFunc(slices.Clone(i.routes), func(r *Route) bool { return r.Target != nil && r.Target != t })
 }
 
-func (i *Interception) handle(ctx context.Context, p *PausedRequest) {
-	for _, r := range i.present(p.Target) {
+// begin counts a request that is being handled, and returns by whom.
+func (i *Interception) begin(t *Target, a *arming) []*Route {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	a.pending++
+	return i.routesOf(t)
+}
+
+// end is told when a request was answered. The last one after the last route
+// switches the domain off.
+func (i *Interception) end(t *Target, a *arming) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	a.pending--
+	if a.pending == 0 && len(i.routesOf(t)) == 0 && i.targets[t] == a {
+		t.Session.conn.Send(i.disarm(t)...)
+	}
+}
+
+func (i *Interception) handle(ctx context.Context, routes []*Route, p *PausedRequest) {
+	for _, r := range routes {
 		if r.Handle != nil && r.Handle(ctx, p) {
 			return
 		}
 	}
-	p.Continue(ctx, ContinueRequest{})
+	p.goOn(ctx)
 }
 
-func (i *Interception) authenticate(ctx context.Context, p *PausedRequest) {
+func (i *Interception) authenticate(ctx context.Context, routes []*Route, p *PausedRequest) {
 	answer := &AuthResponse{Response: "Default"}
-	for _, r := range i.present(p.Target) {
+	for _, r := range routes {
 		if r.Auth == nil {
 			continue
 		}
@@ -221,7 +307,7 @@ func (i *Interception) authenticate(ctx context.Context, p *PausedRequest) {
 			break
 		}
 	}
-	p.call(ctx, "Fetch.continueWithAuth", map[string]any{"requestId": p.RequestID, "authChallengeResponse": answer})
+	p.send("Fetch.continueWithAuth", map[string]any{"requestId": p.RequestID, "authChallengeResponse": answer})
 }
 
 // Header is one header field. Names keep their case, and a name can come more
@@ -236,6 +322,9 @@ type Header struct {
 type PausedRequest struct {
 	// Target is where it was paused.
 	Target *Target `json:"-"`
+	// Changes are what routes that left the request to the next one want
+	// changed when it goes on at the Request stage.
+	Changes ContinueRequest `json:"-"`
 	// RequestID is "interception-job-N.k": N stays the same over redirects, k
 	// counts them.
 	RequestID string  `json:"requestId"`
@@ -254,19 +343,83 @@ type PausedRequest struct {
 	NetworkID           string         `json:"networkId"`
 	RedirectedRequestID string         `json:"redirectedRequestId"`
 	AuthChallenge       *AuthChallenge `json:"authChallenge"`
+
+	arming uint64
+}
+
+// Job numbers the request: it is the same at both stages and over redirects,
+// and no other request of the interception has it.
+func (p *PausedRequest) Job() uint64 {
+	text, _, _ := strings.Cut(strings.TrimPrefix(p.RequestID, "interception-job-"), ".")
+	n, _ := strconv.ParseUint(text, 10, 32)
+	return p.arming<<32 | n
 }
 
 // Request is the request of a PausedRequest.
 type Request struct {
-	URL             string            `json:"url"`
-	URLFragment     string            `json:"urlFragment"`
-	Method          string            `json:"method"`
-	Headers         map[string]string `json:"headers"`
-	HasPostData     bool              `json:"hasPostData"`
-	PostDataEntries []struct {
+	URL         string `json:"url"`
+	URLFragment string `json:"urlFragment"`
+	Method      string `json:"method"`
+	HasPostData bool   `json:"hasPostData"`
+	// RawHeaders and RawPostData are the JSON of the headers and of the parts
+	// of the body, which few ask for.
+	RawHeaders  jsonv2.Value `json:"headers"`
+	RawPostData jsonv2.Value `json:"postDataEntries"`
+}
+
+// Headers are the request's headers as far as they are known when it is
+// paused: Cookie, Host and what else the network stack adds are not.
+func (r *Request) Headers() []Header { return DecodeHeaders(r.RawHeaders) }
+
+// DecodeHeaders reads headers that are an object in the protocol: a member for
+// each name, in their order.
+func DecodeHeaders(object jsonv2.Value) []Header {
+	var d jsonv2.Decoder
+	d.Reset(bytes.NewReader(object), wireOptions)
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return nil
+	}
+	var headers []Header
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			break
+		}
+		h := Header{Name: name.String()}
+		value, err := d.ReadToken()
+		if err != nil {
+			break
+		}
+		h.Value = value.String()
+		headers = append(headers, h)
+	}
+	return headers
+}
+
+// Header is the value of a header, empty if there is none. Case does not count.
+func (r *Request) Header(name string) string {
+	for _, h := range r.Headers() {
+		if strings.EqualFold(h.Name, name) {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// PostData are the parts of the body. That of a file on disk is empty: Chromium
+// does not say which file it is.
+func (r *Request) PostData() [][]byte {
+	var entries []struct {
 		Bytes []byte `json:"bytes"`
-	} `json:"postDataEntries"`
-	ReferrerPolicy string `json:"referrerPolicy"`
+	}
+	if len(r.RawPostData) == 0 || jsonv2.Unmarshal(r.RawPostData, &entries, wireOptions) != nil {
+		return nil
+	}
+	parts := make([][]byte, len(entries))
+	for i, e := range entries {
+		parts[i] = e.Bytes
+	}
+	return parts
 }
 
 // AuthChallenge is who asks for credentials.
@@ -302,12 +455,52 @@ type ContinueRequest struct {
 	InterceptResponse bool `json:"interceptResponse,omitzero"`
 }
 
-// Continue sends the request on, or the response at the Response stage.
+// Continue sends the request on, or the response at the Response stage. A
+// header that Chromium does not let be set (such as Host) is left out.
 func (p *PausedRequest) Continue(ctx context.Context, c ContinueRequest) error {
-	return p.call(ctx, "Fetch.continueRequest", struct {
+	for {
+		err := p.call(ctx, "Fetch.continueRequest", struct {
+			RequestID string `json:"requestId"`
+			ContinueRequest
+		}{p.RequestID, c})
+		refused := refusedHeader(err, c.Headers)
+		if refused < 0 {
+			return err
+		}
+		c.Headers = slices.Delete(slices.Clone(c.Headers), refused, refused+1)
+	}
+}
+
+// refusedHeader is the index of the header that an error names, or -1.
+func refusedHeader(err error, headers []Header) int {
+	var refused *Error
+	if !errors.As(err, &refused) {
+		return -1
+	}
+	return slices.IndexFunc(headers, func(h Header) bool {
+		return strings.HasSuffix(refused.Message, ": "+h.Name) || strings.HasSuffix(refused.Message, ": "+strings.ToLower(h.Name))
+	})
+}
+
+// Release sends the request, or the response, on as it is, without waiting for
+// Chromium to say that it has heard it.
+func (p *PausedRequest) Release() {
+	p.send("Fetch.continueRequest", struct {
 		RequestID string `json:"requestId"`
-		ContinueRequest
-	}{p.RequestID, c})
+	}{p.RequestID})
+}
+
+// goOn is for what no route has handled.
+func (p *PausedRequest) goOn(ctx context.Context) {
+	if p.AtResponse() || p.Changes.none() {
+		p.Release()
+		return
+	}
+	p.Continue(ctx, p.Changes)
+}
+
+func (c *ContinueRequest) none() bool {
+	return c.URL == "" && c.Method == "" && c.PostData == nil && c.Headers == nil && !c.InterceptResponse
 }
 
 // Response is what PausedRequest.ContinueResponse and Fulfill give the page.
@@ -340,6 +533,10 @@ func (p *PausedRequest) respond(ctx context.Context, method string, r Response) 
 // Fail ends the request with a Network.ErrorReason, such as "BlockedByClient".
 func (p *PausedRequest) Fail(ctx context.Context, reason string) error {
 	return p.call(ctx, "Fetch.failRequest", map[string]string{"requestId": p.RequestID, "errorReason": reason})
+}
+
+func (p *PausedRequest) send(method string, params any) {
+	p.Target.Session.conn.Send(Command{Session: p.Target.Session, Method: method, Params: params})
 }
 
 func (p *PausedRequest) call(ctx context.Context, method string, params any) error {

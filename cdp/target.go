@@ -28,6 +28,7 @@ const (
 	TargetWorker        = "worker"
 	TargetSharedWorker  = "shared_worker"
 	TargetServiceWorker = "service_worker"
+	TargetBrowser       = "browser" // not in a Tree: see BrowserTarget
 )
 
 // Target is something in the browser that runs code and that the connection is
@@ -57,6 +58,14 @@ type rendererLife struct {
 func newRendererLife() rendererLife {
 	ctx, end := context.WithCancelCause(context.Background())
 	return rendererLife{ctx, end}
+}
+
+// BrowserTarget is the browser itself as a member of an Interception: requests of
+// all its pages and workers arrive there, the main scripts of service workers
+// among them, and before they arrive on their targets. Pages are seen from their
+// first navigation on after the domain was switched on.
+func BrowserTarget(c *Conn) *Target {
+	return &Target{Session: c.Root(), info: TargetInfo{Type: TargetBrowser}}
 }
 
 // ID is the target's id. The id of a page is that of its main frame, the id of

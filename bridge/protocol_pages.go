@@ -1,0 +1,265 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
+)
+
+// protocolOrder puts handlers behind the listeners of WebRequest.
+const protocolOrder = 0
+
+// largestAtOnce is the size in bytes of the largest body that Chromium is given
+// in one message. A larger one is streamed: the message would be in memory
+// several times, and one of 100 MB would end the connection.
+const largestAtOnce = 1 << 20
+
+// route brings the session's targets to the present tables. It is called with
+// mu held.
+func (p *Protocol) route() {
+	before := p.unroute
+	p.unroute = nil
+	if patterns := p.patterns(); len(patterns) > 0 {
+		p.unroute = p.session.interception.Add(&cdp.Route{Order: protocolOrder, Patterns: patterns, Handle: p.handle})
+	}
+	if before != nil {
+		before()
+	}
+}
+
+func (p *Protocol) patterns() []cdp.Pattern {
+	var patterns []cdp.Pattern
+	for _, scheme := range slices.Sorted(maps.Keys(p.intercepted)) {
+		patterns = append(patterns, cdp.Pattern{URLPattern: scheme + ":*"})
+	}
+	for _, scheme := range slices.Sorted(maps.Keys(p.registered)) {
+		name := schemeEscaper.Replace(scheme)
+		patterns = append(patterns,
+			cdp.Pattern{URLPattern: scheme + ":*"}, // what Chromium asks for by itself: images, scripts, styles
+			cdp.Pattern{URLPattern: "http*://*" + name + wireSuffix + "/*"},
+			cdp.Pattern{URLPattern: "http*://" + name + opaqueLabel + wireSuffix + "/*"},
+		)
+	}
+	if len(p.registered) > 0 {
+		// Redirects to a scheme, which Chromium does not follow.
+		patterns = append(patterns, cdp.Pattern{URLPattern: "http*", ResourceType: "Document", RequestStage: "Response"})
+	}
+	return patterns
+}
+
+// wireURL is the URL that stands for one of a registered scheme; any other
+// comes back as it is.
+func (p *Protocol) wireURL(url string) string {
+	scheme, _, _ := strings.Cut(url, ":")
+	if scheme = strings.ToLower(scheme); builtIn(scheme) || !p.IsProtocolRegistered(scheme) {
+		return url
+	}
+	return p.session.browser.schemes.wire(url)
+}
+
+// handle answers a paused request if its scheme is handled.
+func (p *Protocol) handle(ctx context.Context, paused *cdp.PausedRequest) bool {
+	if paused.AtResponse() {
+		return p.redirectToScheme(ctx, paused)
+	}
+	url := customURL(paused.Request.URL)
+	scheme, _, _ := strings.Cut(url, ":")
+	h := p.handler(scheme)
+	if h == nil {
+		return false
+	}
+	reply := &protocolReply{session: p.session, paused: paused, url: url, scheme: scheme, handler: h}
+	if err := reply.send(ctx); err != nil && ctx.Err() == nil {
+		p.session.browser.log.Debug("a request could not be answered", "url", url, "error", err)
+	}
+	return true
+}
+
+// redirectToScheme makes Chromium follow a redirect to a registered scheme.
+func (p *Protocol) redirectToScheme(ctx context.Context, paused *cdp.PausedRequest) bool {
+	if !isRedirect(paused.ResponseStatusCode) {
+		return false
+	}
+	headers := Headers(paused.ResponseHeaders)
+	to := headers.Get("Location")
+	wire := p.wireURL(to)
+	if wire == to {
+		return false
+	}
+	// Without a body Chromium takes the original one, and with it the redirect.
+	response := cdp.Response{Code: paused.ResponseStatusCode, Headers: []cdp.Header{{Name: "Location", Value: wire}}, Body: []byte{}}
+	return paused.Fulfill(ctx, response) == nil
+}
+
+// protocolReply brings a handler's answer to a paused request.
+type protocolReply struct {
+	session *Session
+	paused  *cdp.PausedRequest
+	url     string // that the program sees
+	scheme  string
+	handler ProtocolHandler
+}
+
+func (p *protocolReply) send(ctx context.Context) error {
+	r, err := p.request(ctx)
+	if err != nil {
+		return p.fail(ctx, err)
+	}
+	if p.bodyIsElsewhere() {
+		// Chromium gives the body to the network only: it goes through the
+		// local server, and the handler is asked there.
+		return p.stream(ctx, func(w http.ResponseWriter, local *http.Request) {
+			r := r.WithContext(local.Context())
+			r.Body, r.ContentLength = local.Body, local.ContentLength
+			response, err := p.ask(ctx, r)
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			p.copy(w, local, response)
+		}, func() {})
+	}
+	response, err := p.ask(ctx, r)
+	if err != nil {
+		return p.fail(ctx, err)
+	}
+	if p.atOnce(response) {
+		return p.fulfill(ctx, response)
+	}
+	return p.stream(ctx, func(w http.ResponseWriter, local *http.Request) { p.copy(w, local, response) }, func() { response.Body.Close() })
+}
+
+// ask asks the handler, and the listeners of WebRequest what they think of its
+// response.
+func (p *protocolReply) ask(ctx context.Context, r *http.Request) (*http.Response, error) {
+	response, err := p.session.protocol.answer(p.handler, r, p.url)
+	if err == nil {
+		err = p.adapt(response)
+	}
+	if err == nil && p.session.webRequest.traffic.received(ctx, p.paused, response) {
+		response.Body.Close()
+		return nil, netBlockedByClient
+	}
+	return response, err
+}
+
+// request is the paused request as the handler gets it.
+func (p *protocolReply) request(ctx context.Context) (*http.Request, error) {
+	paused := &p.paused.Request
+	u, err := url.Parse(p.url)
+	if err != nil {
+		scheme, rest, _ := strings.Cut(p.url, ":")
+		u = &url.URL{Scheme: scheme, Opaque: rest}
+	}
+	body := bytes.Join(paused.PostData(), nil)
+	r, err := http.NewRequestWithContext(ctx, paused.Method, "", bytes.NewReader(body))
+	if err != nil {
+		return nil, netInvalidURL
+	}
+	r.URL, r.Host = u, u.Host
+	headers := p.paused.Changes.Headers // as listeners want them
+	if headers == nil {
+		headers = paused.Headers()
+	}
+	for _, h := range headers {
+		r.Header.Add(h.Name, customURL(h.Value)) // Origin and Referer of the scheme's own pages
+	}
+	return r, nil
+}
+
+// bodyIsElsewhere reports whether the request has a body that does not come
+// with it: of files, which are entries without bytes, or too large.
+func (p *protocolReply) bodyIsElsewhere() bool {
+	parts := p.paused.Request.PostData()
+	return p.paused.Request.HasPostData &&
+		(len(parts) == 0 || slices.ContainsFunc(parts, func(part []byte) bool { return len(part) == 0 }))
+}
+
+// atOnce reports whether a response is given to Chromium in one message.
+func (p *protocolReply) atOnce(r *http.Response) bool {
+	switch {
+	case p.isFile(): // Chromium sends no file: request to a server
+		return true
+	case isRedirect(r.StatusCode): // to be resolved against the URL that the page sees
+		return true
+	case r.Header.Get("Content-Encoding") != "": // which is decoded on the way through the network only
+		return false
+	}
+	return r.ContentLength >= 0 && r.ContentLength <= largestAtOnce
+}
+
+func (p *protocolReply) isFile() bool { return p.scheme == "file" }
+
+func (p *protocolReply) fail(ctx context.Context, cause error) error {
+	code := netFailed
+	errors.As(cause, &code)
+	p.session.browser.log.Debug("a protocol handler failed", "url", p.url, "error", cause)
+	return p.paused.Fail(ctx, code.reason())
+}
+
+func (p *protocolReply) fulfill(ctx context.Context, r *http.Response) error {
+	defer r.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(r.Body, largestFulfilled+1))
+	if err != nil {
+		return p.fail(ctx, netError(err))
+	}
+	if len(body) > largestFulfilled {
+		return p.fail(ctx, fmt.Errorf("%w: a body of more than %d bytes for a file: URL", netFailed, largestFulfilled))
+	}
+	var headers []cdp.Header
+	for name, values := range r.Header {
+		for _, value := range values {
+			headers = append(headers, cdp.Header{Name: name, Value: value})
+		}
+	}
+	return p.paused.Fulfill(ctx, cdp.Response{Code: r.StatusCode, Phrase: http.StatusText(r.StatusCode), Headers: headers, Body: body})
+}
+
+// largestFulfilled is the size in bytes of the largest body that fits in a
+// message: three bytes are four in it.
+const largestFulfilled = 64 << 20
+
+// stream sends the request on to the local server, where h answers it, or to
+// nowhere if nobody comes for it.
+func (p *protocolReply) stream(ctx context.Context, h http.HandlerFunc, unwanted func()) error {
+	address, withdraw, err := p.session.browser.streams.offer(ctx, h, unwanted)
+	if err != nil {
+		unwanted()
+		return p.fail(ctx, err)
+	}
+	if err := p.paused.Continue(ctx, cdp.ContinueRequest{URL: address}); err != nil {
+		withdraw()
+		return err
+	}
+	return nil
+}
+
+// copy sends a response through the local server.
+func (p *protocolReply) copy(w http.ResponseWriter, local *http.Request, r *http.Response) {
+	defer r.Body.Close()
+	defer context.AfterFunc(local.Context(), func() { r.Body.Close() })() // the page has gone
+	if cookies := r.Header["Set-Cookie"]; cookies != nil {
+		p.storeCookies(cookies)
+	}
+	if sendResponse(w, r) != nil {
+		panic(http.ErrAbortHandler) // the page is to see that something is missing
+	}
+}
+
+func (p *protocolReply) storeCookies(lines []string) {
+	from, err := url.Parse(p.paused.Request.URL)
+	if err == nil {
+		err = p.session.storeCookies(p.session.life, from, lines)
+	}
+	if err != nil {
+		p.session.browser.log.Warn("storing the cookies of a handler's response", "url", p.url, "error", err)
+	}
+}

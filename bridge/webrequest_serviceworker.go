@@ -1,0 +1,75 @@
+package bridge
+
+import (
+	"context"
+	"slices"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
+)
+
+// serviceWorkerScripts pauses the main scripts of service workers, which arrive
+// on no target but on the browser itself. Having the domain on there makes every
+// request of every session in the process about 1.6 times slower (of one that
+// has a listener itself, 1.25 times), whether it matches or not. So it is on in
+// a process that the session has to itself only, and only while a listener wants
+// scripts.
+type serviceWorkerScripts struct {
+	browser *cdp.Interception // of the session's process, nil if it is shared
+	route   *cdp.Route
+	remove  func() // nil where the route is not in place
+}
+
+// placed is told where the session is from now on.
+func (t *traffic) placed(at *place) {
+	t.web.mu.Lock()
+	defer t.web.mu.Unlock()
+	t.scripts = serviceWorkerScripts{}
+	if at.isDefault() && !at.host.pooled() {
+		t.scripts.browser = cdp.NewInterception(at.host.life)
+		t.scripts.browser.JoinLive(cdp.BrowserTarget(at.host.tree.Conn()))
+		t.scripts.update(t)
+	}
+}
+
+func (s *serviceWorkerScripts) update(t *traffic) {
+	if s.browser == nil {
+		return
+	}
+	w := t.web
+	patterns := slices.Concat(
+		scriptPatterns("Request", slices.Concat(w.beforeRequest.filters(), w.beforeSendHeaders.filters(), w.sendHeaders.filters())),
+		scriptPatterns("Response", slices.Concat(w.headersReceived.filters(), w.beforeRedirect.filters())),
+	)
+	switch {
+	case len(patterns) == 0:
+		if s.remove != nil {
+			s.remove()
+			s.remove = nil
+		}
+	case s.remove == nil:
+		s.route = &cdp.Route{Patterns: patterns, Handle: t.handleScript}
+		s.remove = s.browser.Add(s.route)
+	default:
+		s.browser.Update(s.route, patterns)
+	}
+}
+
+// scriptPatterns are those of the filters that can select a script.
+func scriptPatterns(stage string, filters []*requestFilter) []cdp.Pattern {
+	patterns := wirePatterns(stage, slices.DeleteFunc(filters, func(f *requestFilter) bool {
+		return len(f.types) > 0 && !slices.Contains(f.types, ResourceScript)
+	}))
+	for i := range patterns {
+		patterns[i].ResourceType = "Other"
+	}
+	return patterns
+}
+
+// handleScript takes the main script of a service worker through the listeners,
+// and nothing else: the rest comes again, on its target.
+func (t *traffic) handleScript(ctx context.Context, p *cdp.PausedRequest) (handled bool) {
+	if p.Request.Header("Service-Worker") != "script" {
+		return false
+	}
+	return t.handle(ctx, p)
+}
