@@ -249,6 +249,18 @@ func (s *Session) displaced(h *host) {
 	for _, page := range pages {
 		page.gone(h.tree.Conn().Err())
 	}
+	for _, t := range s.interception.Targets() {
+		if t.Session.Conn() == h.tree.Conn() {
+			s.forget(t)
+		}
+	}
+}
+
+// forget is told that a target is gone, whatever it was.
+func (s *Session) forget(t *cdp.Target) {
+	s.interception.Leave(t)
+	s.network.leave(t)
+	s.webRequest.traffic.targetGone(t)
 }
 
 // Close ends the session and its pages. What a session in memory held is gone,
@@ -353,9 +365,7 @@ func (s *Session) page(id string) *WebContents {
 }
 
 func (s *Session) targetGone(t *cdp.Target) {
-	s.interception.Leave(t)
-	s.network.leave(t)
-	s.webRequest.traffic.targetGone(t)
+	s.forget(t)
 	if t.Type() != cdp.TargetPage {
 		return
 	}
