@@ -123,14 +123,14 @@ func (p *passage) responseStarted(response ResponseDetails) {
 	})
 }
 
-func (p *passage) complete(response ResponseDetails, result string) {
+func (p *passage) completed(response ResponseDetails, result string) {
 	eachListener(p.life, p, "OnCompleted", &p.web.completed, func(l func(context.Context, *CompletedDetails)) bool {
 		l(p.life, &CompletedDetails{p.details(), response.clone(), result})
 		return false
 	})
 }
 
-func (p *passage) fail(fromCache bool, reason string) {
+func (p *passage) errorOccurred(fromCache bool, reason string) {
 	eachListener(p.life, p, "OnErrorOccurred", &p.web.errorOccurred, func(l func(context.Context, *ErrorOccurredDetails)) bool {
 		l(p.life, &ErrorOccurredDetails{p.details(), fromCache, reason})
 		return false

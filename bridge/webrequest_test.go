@@ -501,6 +501,13 @@ func TestWebRequest_EventsComeInElectronsOrderWithOneID(t *testing.T) {
 		webRequestFetch(t, page, "/drop")
 		l.want(t, "request /drop", "send /drop", "sent /drop", "error /drop net::ERR_EMPTY_RESPONSE")
 	})
+	t.Run("of another origin to a third one", func(t *testing.T) {
+		l := newWebRequestLog(t, w, map[string]string{"/elsewhere": server.URL("c.test", "/cors/allowed")})
+		if got := webRequestEcho(t, page, server.URL("b.test", "/elsewhere")); !strings.HasPrefix(got.Host, "c.test") {
+			t.Errorf("the server says %v", got)
+		}
+		next(t, l.ended)
+	})
 	t.Run("to another origin", func(t *testing.T) {
 		l := newWebRequestLog(t, w, map[string]string{"/elsewhere": server.URL("b.test", "/cors/allowed")})
 		if got := webRequestEcho(t, page, "/elsewhere"); !strings.HasPrefix(got.Host, "b.test") {
