@@ -193,12 +193,12 @@ func (f *fetch) ended(err error) {
 	code := netAborted
 	switch {
 	case err == nil:
-		f.passage.complete(f.response, "net::OK")
+		f.passage.completed(f.response, "net::OK")
 		return
 	case !errors.As(err, &code) && context.Cause(f.passage.ctx) == nil:
 		code = netFailed
 	}
-	f.passage.fail(false, code.Error())
+	f.passage.errorOccurred(false, code.Error())
 }
 
 // fetchSource knows the details of a request of Fetch.

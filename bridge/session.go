@@ -267,14 +267,23 @@ func (s *Session) displaced(h *host) {
 	pages := s.pages
 	s.pages, s.order = map[string]*WebContents{}, nil
 	s.mu.Unlock()
-	for _, t := range h.tree.Targets() {
-		for _, topic := range s.topics {
-			topic.leave(t)
-		}
-	}
 	for _, page := range pages {
 		page.gone(h.tree.Conn().Err())
 	}
+	for _, t := range s.interception.Targets() {
+		if t.Session.Conn() == h.tree.Conn() {
+			s.forget(t)
+		}
+	}
+}
+
+// forget is told that a target is gone, whatever it was.
+func (s *Session) forget(t *cdp.Target) {
+	s.interception.Leave(t)
+	for _, topic := range s.topics {
+		topic.leave(t)
+	}
+	s.webRequest.traffic.targetGone(t)
 }
 
 // Close ends the session and its pages. What a session in memory held is gone,
@@ -390,11 +399,7 @@ func (s *Session) page(id string) *WebContents {
 }
 
 func (s *Session) targetGone(t *cdp.Target) {
-	s.interception.Leave(t)
-	for _, topic := range s.topics {
-		topic.leave(t)
-	}
-	s.webRequest.traffic.targetGone(t)
+	s.forget(t)
 	if t.Type() != cdp.TargetPage {
 		return
 	}

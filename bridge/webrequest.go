@@ -28,9 +28,9 @@ import (
 // It sees the requests of pages, frames, workers and extensions over http and
 // https, and of file URLs. It does not see data and blob URLs, WebSockets, what a
 // service worker answers a page by itself, and what Chromium loads ahead by
-// speculation rules. The main script of a service worker is seen where
-// PartitionOptions.OwnProcess or persistence gives the session a Chromium
-// process of its own.
+// speculation rules. The main script of a service worker is seen where the
+// session has a Chromium process to itself: a persistent one other than the
+// default session, and one with PartitionOptions.OwnProcess.
 //
 // A session without listeners pays nothing. With one, many small requests are
 // about one and a half times as slow, and more so with OnSendHeaders,
@@ -83,8 +83,8 @@ const (
 	ResourceScript     ResourceType = "script"
 	ResourceImage      ResourceType = "image"
 	ResourceFont       ResourceType = "font"
-	ResourceObject     ResourceType = "object"
-	ResourceXHR        ResourceType = "xhr" // fetch too
+	ResourceObject     ResourceType = "object" // which Chromium counts as subFrame
+	ResourceXHR        ResourceType = "xhr"    // fetch too
 	ResourcePing       ResourceType = "ping"
 	ResourceCSPReport  ResourceType = "cspReport"
 	ResourceMedia      ResourceType = "media"

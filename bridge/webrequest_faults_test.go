@@ -517,3 +517,31 @@ func TestWebRequest_EveryRequestEnds(t *testing.T) {
 		t.Errorf("%d requests are still followed", n)
 	}
 }
+
+func TestWebRequest_ListenersOutliveTheirProcess(t *testing.T) {
+	s, server := webRequestAlone(t), sharedServer(t)
+	webRequestAdded(t)(s.WebRequest().OnHeadersReceived(WebRequestFilter{}, func(_ context.Context, d *HeadersReceivedDetails) HeadersReceivedResult {
+		d.ResponseHeaders.Set("X-Mine", "yes")
+		return HeadersReceivedResult{ResponseHeaders: d.ResponseHeaders}
+	}))
+	ended := make(chan string, 100)
+	webRequestAdded(t)(s.WebRequest().OnErrorOccurred(WebRequestFilter{URLs: []string{"*://*/held"}}, func(_ context.Context, d *ErrorOccurredDetails) { ended <- d.Error }))
+	release := server.Hold("/held")
+	defer release()
+	page := testPage(t, s, server.URL("a.test", "/fetches?n=0"))
+	evaluated[bool](t, page, "(fetch('/held'), true)")
+	if _, err := server.WaitRequest(testContext(t), "/held"); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, s)
+	if got := next(t, ended); got != "net::ERR_ABORTED" {
+		t.Errorf("the error is %s", got)
+	}
+	again := testPage(t, s, server.URL("a.test", "/fetches?n=0"))
+	want(t, again, "fetch('/small').then(r => r.headers.get('X-Mine'))", "yes")
+	s.network.mu.Lock()
+	defer s.network.mu.Unlock()
+	if n := len(s.network.targets); n != 1 {
+		t.Errorf("%d targets are known", n)
+	}
+}

@@ -17,9 +17,9 @@ func (t *traffic) received(ctx context.Context, p *cdp.PausedRequest, r *http.Re
 	x := t.following[p.NetworkID]
 	t.mu.Unlock()
 	if x != nil {
-		wait, leave := x.line.join()
-		defer leave()
-		<-wait
+		step := x.line.join()
+		defer step.leave()
+		step.await()
 	} else {
 		x = &exchange{target: p.Target}
 		x.web, x.ctx, x.life = t.web, ctx, ctx

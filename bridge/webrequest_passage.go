@@ -64,19 +64,22 @@ func (p *passage) beforeRequest() (result BeforeRequestResult) {
 // beforeSendHeaders asks for headers only when somebody listens. The headers of
 // the result are nil if nobody has changed them.
 func (p *passage) beforeSendHeaders(headers func() Headers) (result BeforeSendHeadersResult) {
-	var now Headers
+	var was, now Headers
 	eachListener(p.ctx, p, "OnBeforeSendHeaders", &p.web.beforeSendHeaders, func(l func(context.Context, *BeforeSendHeadersDetails) BeforeSendHeadersResult) bool {
 		if now == nil {
-			now = headers()
+			was = headers()
+			now = was
 		}
 		r := l(p.ctx, &BeforeSendHeadersDetails{p.details(), slices.Clone(now)})
 		if r.RequestHeaders != nil {
 			now = r.RequestHeaders.toSend()
-			result.RequestHeaders = now
 		}
 		result.Cancel = r.Cancel
 		return r.Cancel
 	})
+	if !slices.Equal(was, now) {
+		result.RequestHeaders = now
+	}
 	return result
 }
 
@@ -94,7 +97,7 @@ func (p *passage) headersReceived(response ResponseDetails) (now ResponseDetails
 	eachListener(p.ctx, p, "OnHeadersReceived", &p.web.headersReceived, func(l func(context.Context, *HeadersReceivedDetails) HeadersReceivedResult) bool {
 		r := l(p.ctx, &HeadersReceivedDetails{p.details(), now.clone()})
 		if r.ResponseHeaders != nil {
-			now.ResponseHeaders, changed = r.ResponseHeaders.toShow(), true
+			now.ResponseHeaders = r.ResponseHeaders.toShow()
 			if code, _, ok := parseStatusLine(r.StatusLine); ok {
 				now.StatusLine, now.StatusCode = r.StatusLine, code
 			}
@@ -102,6 +105,7 @@ func (p *passage) headersReceived(response ResponseDetails) (now ResponseDetails
 		cancel = r.Cancel
 		return cancel
 	})
+	changed = now.StatusLine != response.StatusLine || !slices.Equal(now.ResponseHeaders, response.ResponseHeaders)
 	return now, changed, cancel
 }
 
@@ -119,14 +123,14 @@ func (p *passage) responseStarted(response ResponseDetails) {
 	})
 }
 
-func (p *passage) complete(response ResponseDetails, result string) {
+func (p *passage) completed(response ResponseDetails, result string) {
 	eachListener(p.life, p, "OnCompleted", &p.web.completed, func(l func(context.Context, *CompletedDetails)) bool {
 		l(p.life, &CompletedDetails{p.details(), response.clone(), result})
 		return false
 	})
 }
 
-func (p *passage) fail(fromCache bool, reason string) {
+func (p *passage) errorOccurred(fromCache bool, reason string) {
 	eachListener(p.life, p, "OnErrorOccurred", &p.web.errorOccurred, func(l func(context.Context, *ErrorOccurredDetails)) bool {
 		l(p.life, &ErrorOccurredDetails{p.details(), fromCache, reason})
 		return false

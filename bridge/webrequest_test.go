@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -500,6 +501,13 @@ func TestWebRequest_EventsComeInElectronsOrderWithOneID(t *testing.T) {
 		webRequestFetch(t, page, "/drop")
 		l.want(t, "request /drop", "send /drop", "sent /drop", "error /drop net::ERR_EMPTY_RESPONSE")
 	})
+	t.Run("of another origin to a third one", func(t *testing.T) {
+		l := newWebRequestLog(t, w, map[string]string{"/elsewhere": server.URL("c.test", "/cors/allowed")})
+		if got := webRequestEcho(t, page, server.URL("b.test", "/elsewhere")); !strings.HasPrefix(got.Host, "c.test") {
+			t.Errorf("the server says %v", got)
+		}
+		next(t, l.ended)
+	})
 	t.Run("to another origin", func(t *testing.T) {
 		l := newWebRequestLog(t, w, map[string]string{"/elsewhere": server.URL("b.test", "/cors/allowed")})
 		if got := webRequestEcho(t, page, "/elsewhere"); !strings.HasPrefix(got.Host, "b.test") {
@@ -536,4 +544,41 @@ func TestWebRequest_TellsOfResponses(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWebRequest_CookiesPassListenersThatChangeHeaders(t *testing.T) {
+	w, page, _ := webRequestPage(t)
+	added := webRequestAdded(t)
+	sent := make(chan Headers, 10)
+	added(w.OnSendHeaders(WebRequestFilter{}, func(_ context.Context, d *SendHeadersDetails) { sent <- d.RequestHeaders }))
+	added(w.OnBeforeSendHeaders(WebRequestFilter{}, func(_ context.Context, d *BeforeSendHeadersDetails) BeforeSendHeadersResult {
+		d.RequestHeaders.Set("X-Mine", "yes")
+		return BeforeSendHeadersResult{RequestHeaders: d.RequestHeaders}
+	}))
+	added(w.OnHeadersReceived(WebRequestFilter{}, func(_ context.Context, d *HeadersReceivedDetails) HeadersReceivedResult {
+		d.ResponseHeaders.Set("X-Mine", "yes")
+		return HeadersReceivedResult{ResponseHeaders: d.ResponseHeaders}
+	}))
+	webRequestFetch(t, page, "/set-cookie?sid=1")
+	next(t, sent)
+	if got := webRequestFetch(t, page, "/cookies"); got != "sid=1" {
+		t.Errorf("the server got the cookies %q", got)
+	}
+	if got := next(t, sent); got.Get("Cookie") != "sid=1" || got.Get("X-Mine") != "yes" {
+		t.Errorf("OnSendHeaders was told %v", got)
+	}
+}
+
+// What no listener has changed reaches the page byte for byte, with headers that
+// look odd too.
+func TestWebRequest_AnUnchangedResponseIsTheServersOwn(t *testing.T) {
+	w, page, _ := webRequestPage(t)
+	path := "/respond?status=299&body=%FF%00x&type=text/odd&header=X-Many:1&header=X-Many:2&header=x-lower:%C3%A9"
+	look := fmt.Sprintf("fetch(%q).then(async r => JSON.stringify([r.status, r.statusText, [...r.headers].filter(h => h[0] != 'date'), [...new Uint8Array(await r.arrayBuffer())]]))", path)
+	before := evaluated[string](t, page, look)
+	webRequestAdded(t)(w.OnHeadersReceived(WebRequestFilter{}, func(_ context.Context, d *HeadersReceivedDetails) HeadersReceivedResult {
+		return HeadersReceivedResult{ResponseHeaders: d.ResponseHeaders, StatusLine: d.StatusLine}
+	}))
+	webRequestAdded(t)(w.OnResponseBody(WebRequestFilter{}, func(_ context.Context, _ *ResponseBodyDetails, body io.Reader) io.Reader { return body }))
+	want(t, page, look, before)
 }

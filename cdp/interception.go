@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,6 +123,13 @@ func (i *Interception) Join(t *Target) []Command {
 
 // JoinLive is Join for a target that is not being set up.
 func (i *Interception) JoinLive(t *Target) { t.Session.conn.Send(i.Join(t)...) }
+
+// Targets are the targets of the group.
+func (i *Interception) Targets() []*Target {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Collect(maps.Keys(i.targets))
+}
 
 // Leave takes a target that is gone out of the group.
 func (i *Interception) Leave(t *Target) {
@@ -496,7 +504,9 @@ func (p *PausedRequest) goOn(ctx context.Context) {
 		p.Release()
 		return
 	}
-	p.Continue(ctx, p.Changes)
+	if p.Continue(ctx, p.Changes) != nil {
+		p.Release() // unchanged rather than never
+	}
 }
 
 func (c *ContinueRequest) none() bool {

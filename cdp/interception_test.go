@@ -214,3 +214,54 @@ func TestARealPagesRequestsAreIntercepted(t *testing.T) {
 		t.Errorf("after the end /made is %s", got)
 	}
 }
+
+func TestARequestKeepsItsHandlerWhenTheLastRouteGoes(t *testing.T) {
+	f, i, tree := fakePage(t)
+	gate, started := make(chan struct{}), make(chan struct{})
+	remove := i.Add(&Route{Patterns: []Pattern{{}}, Handle: func(ctx context.Context, p *PausedRequest) bool {
+		close(started)
+		<-gate
+		p.Fail(ctx, "BlockedByClient")
+		return true
+	}})
+	f.expect("Fetch.enable")
+	f.event(sid("S"), "Fetch.requestPaused", `{"requestId":"interception-job-7.0","request":{"url":"http://x/"}}`)
+	await(t, "the handler", started)
+	remove()
+	if got := patternsOf(t, f.expect("Fetch.enable")); got != "nothing: auth false" {
+		t.Errorf("without a route the patterns are %s", got)
+	}
+	// One that was paused in between goes on.
+	f.event(sid("S"), "Fetch.requestPaused", `{"requestId":"interception-job-8.0","request":{"url":"http://x/"}}`)
+	if cmd := f.expect("Fetch.continueRequest"); !strings.Contains(string(cmd.Params), "interception-job-8.0") {
+		t.Errorf("got %s", cmd.Params)
+	}
+	close(gate)
+	f.reply(f.expect("Fetch.failRequest"), "{}")
+	f.expectAll(sid("S"), "Fetch.disable")
+	f.sync(tree.Conn())
+}
+
+func TestAHeaderThatChromiumRefusesIsLeftOut(t *testing.T) {
+	f, i, _ := fakePage(t)
+	i.Add(&Route{Patterns: []Pattern{{}}, Handle: func(_ context.Context, p *PausedRequest) bool {
+		p.Changes.Headers = append(p.Request.Headers(), Header{"Host", "elsewhere"}, Header{"X-Last", "2"})
+		return false
+	}})
+	f.expect("Fetch.enable")
+	f.event(sid("S"), "Fetch.requestPaused", `{"requestId":"interception-job-7.0","request":{"url":"http://x/","headers":{"X-First":"1","x-case":"Kept"}}}`)
+	cmd := f.expect("Fetch.continueRequest")
+	f.refuse(cmd, `{"code":-32602,"message":"Unsafe header: Host"}`)
+	again := f.expect("Fetch.continueRequest")
+	want := `{"requestId":"interception-job-7.0","headers":[{"name":"X-First","value":"1"},{"name":"x-case","value":"Kept"},{"name":"X-Last","value":"2"}]}`
+	if string(again.Params) != want {
+		t.Errorf("again it was sent with %s", again.Params)
+	}
+}
+
+func TestAJobIsTheSameOverRedirectsAndNeverAgain(t *testing.T) {
+	first, second, later := PausedRequest{RequestID: "interception-job-7.0", arming: 1}, PausedRequest{RequestID: "interception-job-7.1", arming: 1}, PausedRequest{RequestID: "interception-job-7.0", arming: 2}
+	if first.Job() != second.Job() || first.Job() == later.Job() || first.Job() == 0 {
+		t.Errorf("the jobs are %d, %d and %d", first.Job(), second.Job(), later.Job())
+	}
+}

@@ -65,7 +65,7 @@ func newRendererLife() rendererLife {
 // among them, and before they arrive on their targets. Pages are seen from their
 // first navigation on after the domain was switched on.
 func BrowserTarget(c *Conn) *Target {
-	return &Target{Session: c.Root(), info: TargetInfo{Type: TargetBrowser}}
+	return &Target{Session: c.Root(), info: TargetInfo{Type: TargetBrowser}, renderer: newRendererLife()}
 }
 
 // ID is the target's id. The id of a page is that of its main frame, the id of

@@ -1,0 +1,211 @@
+package bridge
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
+	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
+)
+
+// exchange is a request that the domain Network tells of too.
+type exchange struct {
+	passage
+	target *cdp.Target
+	begun  string // its resource type in the protocol
+	line   line
+	end    context.CancelFunc
+	leave  func() // the line, for the step that is being made
+
+	// Of who is in line.
+	unsent   func() Headers // what OnSendHeaders was not told yet
+	hops     int            // how often it was sent
+	told     int            // how often Chromium told which headers were sent
+	response ResponseDetails
+	handled  bool // by the program: Chromium tells only how it got the response
+}
+
+// arrival is a paused request of an exchange with its place in line.
+type arrival struct {
+	exchange *exchange
+	step
+}
+
+// line is where the steps of one request wait for each other.
+type line struct {
+	mu   sync.Mutex
+	last <-chan struct{}
+}
+
+// step is a place in line.
+type step struct {
+	before <-chan struct{} // closed when those before have left, nil if there were none
+	leave  func()
+}
+
+// join takes the place at the end.
+func (l *line) join() step {
+	mine := make(chan struct{})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := step{l.last, sync.OnceFunc(func() { close(mine) })}
+	l.last = mine
+	return s
+}
+
+// await waits for those before.
+func (s step) await() {
+	if s.before != nil {
+		<-s.before
+	}
+}
+
+// then makes a step of the request when those that are in line have been made.
+func (l *line) then(do func()) {
+	s := l.join()
+	go func() {
+		defer s.leave()
+		s.await()
+		do()
+	}()
+}
+
+// arrive gives a paused request of which the domain Network tells its place in
+// line. It runs in the order of arrival.
+func (t *traffic) arrive(p *cdp.PausedRequest) {
+	if p.NetworkID == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x := t.following[p.NetworkID]
+	if x == nil {
+		if p.AtResponse() || !t.watches() {
+			return
+		}
+		x = &exchange{target: p.Target, begun: p.ResourceType}
+		x.web, x.life = t.web, t.web.session.life
+		x.ctx, x.end = context.WithCancel(x.life)
+		t.following[p.NetworkID] = x
+	}
+	t.arrived[p] = arrival{x, x.line.join()}
+}
+
+// watches reports whether anybody wants to know more than what is paused.
+func (t *traffic) watches() bool {
+	w := t.web
+	return len(w.sendHeaders.present())+len(w.responseStarted.present())+len(w.completed.present())+len(w.errorOccurred.present()) > 0
+}
+
+// tellSent tells OnSendHeaders of what was sent, if that is still to be done:
+// the headers that Chromium has told, or else those that it was given.
+func (x *exchange) tellSent(headers Headers) {
+	if x.unsent == nil {
+		return
+	}
+	if headers == nil && len(x.web.sendHeaders.present()) > 0 {
+		headers = x.unsent()
+	}
+	x.unsent = nil
+	x.sendHeaders(headers)
+}
+
+// networkEvent is what the events of the domain Network that are listened to
+// have in them.
+type networkEvent struct {
+	RequestID string `json:"requestId"`
+	ErrorText string `json:"errorText"`
+	Response  struct {
+		Status            int          `json:"status"`
+		StatusText        string       `json:"statusText"`
+		Headers           jsonv2.Value `json:"headers"`
+		FromDiskCache     bool         `json:"fromDiskCache"`
+		FromPrefetchCache bool         `json:"fromPrefetchCache"`
+		RemoteIPAddress   string       `json:"remoteIPAddress"`
+	} `json:"response"`
+	Headers jsonv2.Value `json:"headers"`
+}
+
+// observe takes the events of the domain Network in the order of arrival.
+func (t *traffic) observe(_ *cdp.Target, e cdp.Event) {
+	t.mu.Lock()
+	none := len(t.following) == 0
+	t.mu.Unlock()
+	var ev networkEvent
+	if none || jsonv2.Unmarshal(e.Params, &ev, jsonv2.AllowInvalidUTF8(true)) != nil {
+		return
+	}
+	ended := e.Method == "Network.loadingFinished" || e.Method == "Network.loadingFailed"
+	t.mu.Lock()
+	x := t.following[ev.RequestID]
+	if ended {
+		delete(t.following, ev.RequestID)
+	}
+	t.mu.Unlock()
+	if x == nil {
+		return
+	}
+	if ended {
+		x.end()
+	}
+	x.line.then(func() { x.observe(e.Method, &ev) })
+}
+
+func (x *exchange) observe(method string, ev *networkEvent) {
+	switch method {
+	case "Network.requestWillBeSentExtraInfo":
+		if x.told++; x.told == x.hops {
+			x.tellSent(cdp.DecodeHeaders(ev.Headers))
+		}
+	case "Network.responseReceived":
+		x.tellSent(nil)
+		if x.handled {
+			x.responseStarted(x.response)
+			return
+		}
+		r := ev.Response
+		x.response = ResponseDetails{
+			StatusLine:      statusLine(r.Status, r.StatusText),
+			StatusCode:      r.Status,
+			ResponseHeaders: splitLines(cdp.DecodeHeaders(r.Headers)),
+			FromCache:       r.FromDiskCache || r.FromPrefetchCache,
+			IP:              r.RemoteIPAddress,
+		}
+		x.responseStarted(x.response)
+	case "Network.loadingFinished":
+		x.completed(x.response, "net::OK")
+	case "Network.loadingFailed":
+		x.errorOccurred(x.response.FromCache, strings.TrimSuffix(ev.ErrorText, ".Inspector"))
+	}
+}
+
+// document is the resource type of navigations.
+const document = "Document"
+
+// targetGone ends the requests of a target.
+func (t *traffic) targetGone(target *cdp.Target) {
+	t.abort(func(x *exchange) bool { return x.target == target })
+}
+
+// crashed ends the requests of a renderer process that is gone.
+func (t *traffic) crashed(target *cdp.Target) {
+	t.abort(func(x *exchange) bool { return x.target == target && x.begun != document })
+}
+
+// abort ends requests of which Chromium says no more.
+func (t *traffic) abort(which func(*exchange) bool) {
+	t.mu.Lock()
+	var left []*exchange
+	for id, x := range t.following {
+		if which(x) {
+			delete(t.following, id)
+			left = append(left, x)
+		}
+	}
+	t.mu.Unlock()
+	for _, x := range left {
+		x.end()
+		x.line.then(func() { x.errorOccurred(false, "net::ERR_ABORTED") })
+	}
+}
