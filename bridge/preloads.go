@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -414,6 +415,8 @@ func (ps *preloads) place(t *cdp.Target, p *preload, at *placement) cdp.Command 
 			err = jsonv2.Unmarshal(result, &added)
 		}
 		switch {
+		case errors.As(err, new(*cdp.FrameTooLargeError)):
+			ps.session.browser.log.Error("a preload script is too large and does not run", "id", p.ID, "error", err)
 		case err != nil && ps.targets[t][p] == at: // it crashed; it gets the script when it is back
 			delete(ps.targets[t], p)
 		case err != nil:

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cdpbridge/cdpbridge/cdp"
 	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
@@ -260,12 +261,19 @@ func TestPreloads_LogAFileThatCannotBeReadAndGoOn(t *testing.T) {
 	if _, err := s.RegisterPreloadScript(ctx, PreloadScript{FilePath: missing}); err != nil {
 		t.Error(err)
 	}
+	large := preloadRegistered(t, s, PreloadScript{Source: strings.Repeat(" ", cdp.MaxCommandSize)})
 	want(t, testPage(t, s, server.URL("a.test", "/marks")), preloadMarks, "x")
+	if err := s.UnregisterPreloadScript(ctx, large); err != nil {
+		t.Error(err)
+	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
 	if n := strings.Count(log.String(), "unable to load preload script"); n != 3 {
 		t.Errorf("%d files are logged, want 3:\n%s", n, log.String())
+	}
+	if !strings.Contains(log.String(), "a preload script is too large") {
+		t.Errorf("nothing is logged of a script that is too large:\n%s", log.String())
 	}
 }
 
