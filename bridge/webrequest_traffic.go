@@ -24,7 +24,7 @@ type traffic struct {
 	mu        sync.Mutex
 	following map[string]*exchange // by network id, with the domain Network only
 	arrived   map[*cdp.PausedRequest]arrival
-	served    map[uint64]string // where requests by id find their bodies
+	served    map[uint64]servedBody // by the request's id
 
 	bodies *bodyServer
 }
@@ -33,7 +33,7 @@ type traffic struct {
 const webRequestOrder = -100
 
 func newTraffic(w *WebRequest) *traffic {
-	t := &traffic{web: w, following: map[string]*exchange{}, arrived: map[*cdp.PausedRequest]arrival{}, served: map[uint64]string{}}
+	t := &traffic{web: w, following: map[string]*exchange{}, arrived: map[*cdp.PausedRequest]arrival{}, served: map[uint64]servedBody{}}
 	t.bodies = newBodyServer(w.session.life)
 	t.route = &cdp.Route{Order: webRequestOrder, Handle: t.handle, Arrived: t.arrive, Observe: t.observe}
 	return t
@@ -65,6 +65,7 @@ func (t *traffic) update() {
 	if len(watched) == 0 && t.release != nil {
 		t.release()
 		t.release = nil
+		t.unfollow()
 	}
 	t.scripts.update(t)
 }
@@ -101,6 +102,7 @@ func (t *traffic) handle(ctx context.Context, p *cdp.PausedRequest) (handled boo
 		if followed {
 			a.await()
 			a.leave()
+			t.handled(a.exchange)
 		}
 		return true
 	}
@@ -112,6 +114,7 @@ func (t *traffic) handle(ctx context.Context, p *cdp.PausedRequest) (handled boo
 	}
 	x := a.exchange
 	if followed {
+		defer t.handled(x)
 		defer context.AfterFunc(ctx, x.end)()
 		defer a.leave()
 		a.await()
@@ -233,6 +236,10 @@ func (t *traffic) answered(p *cdp.PausedRequest, err error) {
 	if err == nil || p.Target.Session.Err() != nil {
 		return
 	}
-	t.web.session.browser.log.Warn("Chromium refused what a listener of a request wants", "url", p.Request.URL, "error", err)
+	t.refused(p, err)
 	p.Release()
+}
+
+func (t *traffic) refused(p *cdp.PausedRequest, err error) {
+	t.web.session.browser.log.Warn("Chromium refused what a listener of a request wants", "url", p.Request.URL, "error", err)
 }
