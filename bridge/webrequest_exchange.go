@@ -87,9 +87,8 @@ func (t *traffic) arrive(p *cdp.PausedRequest) {
 		if p.AtResponse() || !t.watches() {
 			return
 		}
-		x = &exchange{target: p.Target, begun: p.ResourceType}
-		x.web, x.life = t.web, t.web.session.life
-		x.ctx, x.end = context.WithCancel(x.life)
+		ctx, end := context.WithCancel(t.web.session.life)
+		x = &exchange{passage: newPassage(ctx, t.web), end: end, target: p.Target, begun: p.ResourceType}
 		t.following[p.NetworkID] = x
 	}
 	x.paused++

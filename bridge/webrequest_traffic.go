@@ -120,8 +120,7 @@ func (t *traffic) handle(ctx context.Context, p *cdp.PausedRequest) (handled boo
 		a.await()
 		x.leave = a.leave
 	} else {
-		x = &exchange{target: p.Target, leave: func() {}}
-		x.web, x.ctx, x.life = t.web, ctx, ctx
+		x = &exchange{passage: newPassage(ctx, t.web), target: p.Target, leave: func() {}}
 	}
 	x.moveTo(t.details(p))
 	if followed { // a listener that waits is not waited for when the request is over
