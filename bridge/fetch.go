@@ -108,7 +108,7 @@ type fetch struct {
 }
 
 func newFetch(s *Session, o FetchOptions, ctx context.Context) *fetch {
-	f := &fetch{session: s, options: o, passage: passage{web: s.webRequest, ctx: ctx, life: s.life}}
+	f := &fetch{session: s, options: o, passage: newPassage(ctx, s.webRequest)}
 	f.passage.ID = 1<<63 | s.fetches.Add(1) // no request of a page has it
 	return f
 }
