@@ -237,7 +237,7 @@ func TestWebRequest_FileURLs(t *testing.T) {
 	})
 	t.Run("WRQ-0370 can be cancelled", func(t *testing.T) {
 		webRequestAdded(t)(w.OnBeforeRequest(WebRequestFilter{URLs: []string{"file:///*"}}, webRequestCancel))
-		if err := page.LoadURL(testContext(t), "file://"+file+"?cancelled", LoadOptions{}); err == nil || !strings.Contains(err.Error(), "ERR_BLOCKED_BY_CLIENT") {
+		if err := page.LoadURL(testContext(t), "file://"+file+"?cancelled", LoadOptions{}); !isLoadError(err, "net::ERR_BLOCKED_BY_CLIENT") {
 			t.Errorf("the error is %v", err)
 		}
 	})
