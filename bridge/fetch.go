@@ -74,6 +74,12 @@ func (s *Session) Fetch(r *http.Request, o FetchOptions) (*http.Response, error)
 	if scheme := r.URL.Scheme; scheme == "data" || scheme == "blob" {
 		return nil, invalidArgument("Fetch takes no %s: URL", scheme)
 	}
+	if normal, err := s.normalURL(r.URL); err != nil {
+		return nil, fmt.Errorf("fetching %s: %w", r.URL.Redacted(), err)
+	} else if normal != r.URL {
+		r = r.Clone(r.Context())
+		r.URL = normal
+	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	stop := context.AfterFunc(s.life, func() { cancel(ErrSessionClosed) })
 	end := func() {
@@ -97,6 +103,19 @@ func (s *Session) Fetch(r *http.Request, o FetchOptions) (*http.Response, error)
 		end()
 	}}
 	return response, nil
+}
+
+// normalURL is a URL of a standard scheme as pages write it: with a host, a
+// path, and no port.
+func (s *Session) normalURL(u *url.URL) (*url.URL, error) {
+	if !s.browser.schemes[u.Scheme].Standard || u.User != nil {
+		return u, nil
+	}
+	normal, err := url.Parse(customURL(s.browser.schemes.wire(u.String())))
+	if err != nil || normal.Host == "" {
+		return nil, netInvalidURL
+	}
+	return normal, nil
 }
 
 // fetch is one call of Session.Fetch.

@@ -96,7 +96,7 @@ var appSite = map[string]string{
 	"/sw.js":        `self.onfetch = (e) => { if (e.request.url.endsWith('/of-worker')) e.respondWith(new Response('of the worker')) }; self.onactivate = (e) => e.waitUntil(clients.claim())`,
 }
 
-func TestCustomScheme_PRO0976_PageHasASecureOriginWithStorage(t *testing.T) {
+func TestCustomScheme_PRO0976_SES0737_PageHasASecureOriginWithStorage(t *testing.T) {
 	s := schemedSession(t, "")
 	handles(t, s, "app", site(appSite))
 	page := testPage(t, s, "app://x/")
