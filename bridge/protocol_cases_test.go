@@ -159,6 +159,17 @@ func TestCustomScheme_PagesUseThePrivileges(t *testing.T) {
 		want(t, page, "new Promise((done) => document.body.append(Object.assign(new Image(), {src: '/image.svg', onload() { done(this.naturalWidth) }})))", 7)
 	})
 	t.Run("PRO-1001 fetch of the web", func(t *testing.T) {
+		// The server is on this machine, for which Chromium wants a permission.
+		at, err := s.place(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"local-network-access", "loopback-network"} {
+			params := map[string]any{"permission": map[string]string{"name": name}, "setting": "granted", "browserContextId": at.contextID}
+			if err := at.host.root().Call(testContext(t), "Browser.setPermission", params, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
 		want(t, page, fmt.Sprintf("fetch(%q).then((r) => r.status)", server.TLSURL("b.test", "/cors/allowed")), 200)
 	})
 	t.Run("PRO-1015 files of the origin", func(t *testing.T) {
