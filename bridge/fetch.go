@@ -40,6 +40,10 @@ type FetchOptions struct {
 	// cookies that stores none; or "same-origin", which is "omit" for a request
 	// whose header Origin names another origin.
 	Credentials string
+	// Cache is "default", "no-store", "reload" or "no-cache": what caches on the
+	// way to the server are told. The bridge has no cache of its own, so that
+	// "force-cache" and "only-if-cached" are an *UnsupportedError.
+	Cache string
 	// BypassCustomProtocolHandlers leaves out Session.Protocol: what is
 	// intercepted goes to the network, and a registered scheme is unknown.
 	BypassCustomProtocolHandlers bool
@@ -51,6 +55,13 @@ func (o FetchOptions) check() error {
 	}
 	if !slices.Contains([]string{"", "include", "omit", "same-origin"}, o.Credentials) {
 		return invalidArgument("Invalid credentials mode: %s", o.Credentials)
+	}
+	switch o.Cache {
+	case "", "default", "no-store", "reload", "no-cache":
+	case "force-cache", "only-if-cached":
+		return &UnsupportedError{Feature: "Fetch with the cache mode " + o.Cache, Reason: "it has no cache", Instead: "fetch in a page"}
+	default:
+		return invalidArgument("Invalid cache mode: %s", o.Cache)
 	}
 	return nil
 }
@@ -272,6 +283,12 @@ func (f *fetch) addHeaders(ctx context.Context, r *http.Request) error {
 		return err
 	}
 	own := map[string]string{"User-Agent": agent, "Accept": "*/*", "Accept-Language": f.session.agents.languages()}
+	switch f.options.Cache {
+	case "no-store", "reload":
+		own["Cache-Control"], own["Pragma"] = "no-cache", "no-cache"
+	case "no-cache":
+		own["Cache-Control"] = "max-age=0"
+	}
 	for name, value := range own {
 		if _, set := r.Header[name]; !set && value != "" {
 			r.Header.Set(name, value)

@@ -274,3 +274,61 @@ func TestCustomScheme_PRO1360_VideosPlay(t *testing.T) {
 		})
 	}
 }
+
+func TestCustomScheme_ListenersOfWebRequestSeeItsURLs(t *testing.T) {
+	s := schemedSession(t, "")
+	handles(t, s, "app", func(r *http.Request) (*http.Response, error) {
+		if r.URL.Path == "/redirect" {
+			return &http.Response{StatusCode: 302, Header: http.Header{"Location": {"app://x/echo"}}}, nil
+		}
+		return textResponse("<title>echo</title>" + r.Header.Get("X-Of-Listener")), nil
+	})
+	w := s.WebRequest()
+	web := make(chan string, 9)
+	listens(t)(w.OnBeforeRequest(WebRequestFilter{URLs: []string{"http://*/*", "https://*/*"}}, func(_ context.Context, d *BeforeRequestDetails) (none BeforeRequestResult) {
+		web <- d.URL
+		return none
+	}))
+	seen := make(chan string, 9)
+	listens(t)(w.OnBeforeSendHeaders(WebRequestFilter{URLs: []string{"app://*/*"}}, func(_ context.Context, d *BeforeSendHeadersDetails) BeforeSendHeadersResult {
+		if !strings.HasSuffix(d.URL, "favicon.ico") {
+			seen <- string(d.ResourceType) + " " + d.URL
+		}
+		d.RequestHeaders.Set("X-Of-Listener", "changed")
+		return BeforeSendHeadersResult{RequestHeaders: d.RequestHeaders}
+	}))
+	page := testPage(t, s, "app://x/")
+	want(t, page, "document.body.innerText", "changed")
+	if got := next(t, seen); got != "mainFrame app://x/" {
+		t.Errorf("seen was %s", got)
+	}
+	t.Run("WRQ-0497 over redirects", func(t *testing.T) {
+		if got := pageXHR(t, page, "GET", "app://x/redirect"); got.Text != "<title>echo</title>changed" {
+			t.Errorf("the page got %+v", got)
+		}
+		for _, url := range []string{"xhr app://x/redirect", "xhr app://x/echo"} {
+			if got := next(t, seen); got != url {
+				t.Errorf("seen was %s, not %s", got, url)
+			}
+		}
+	})
+	t.Run("WRQ-0280 filters of the web do not match them", func(t *testing.T) {
+		fetchedText(t, s, "app://x/")
+		select {
+		case url := <-web:
+			t.Errorf("a listener of the web saw %s", url)
+		default:
+		}
+	})
+	t.Run("a listener redirects to the scheme", func(t *testing.T) {
+		listens(t)(w.OnBeforeRequest(WebRequestFilter{URLs: []string{"*://a.test/moved"}}, func(context.Context, *BeforeRequestDetails) BeforeRequestResult {
+			return BeforeRequestResult{RedirectURL: "app://x/moved"}
+		}))
+		if err := page.LoadURL(testContext(t), sharedServer(t).URL("a.test", "/moved"), LoadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := page.URL(); got != "app://x/moved" {
+			t.Errorf("the page is at %s", got)
+		}
+	})
+}
