@@ -40,6 +40,10 @@ type FetchOptions struct {
 	// cookies that stores none; or "same-origin", which is "omit" for a request
 	// whose header Origin names another origin.
 	Credentials string
+	// Cache is "default", "no-store", "reload" or "no-cache": what caches on the
+	// way to the server are told. The bridge has no cache of its own, so that
+	// "force-cache" and "only-if-cached" are an *UnsupportedError.
+	Cache string
 	// BypassCustomProtocolHandlers leaves out Session.Protocol: what is
 	// intercepted goes to the network, and a registered scheme is unknown.
 	BypassCustomProtocolHandlers bool
@@ -51,6 +55,13 @@ func (o FetchOptions) check() error {
 	}
 	if !slices.Contains([]string{"", "include", "omit", "same-origin"}, o.Credentials) {
 		return invalidArgument("Invalid credentials mode: %s", o.Credentials)
+	}
+	switch o.Cache {
+	case "", "default", "no-store", "reload", "no-cache":
+	case "force-cache", "only-if-cached":
+		return &UnsupportedError{Feature: "Fetch with the cache mode " + o.Cache, Reason: "it has no cache", Instead: "fetch in a page"}
+	default:
+		return invalidArgument("Invalid cache mode: %s", o.Cache)
 	}
 	return nil
 }
@@ -73,6 +84,12 @@ func (s *Session) Fetch(r *http.Request, o FetchOptions) (*http.Response, error)
 	}
 	if scheme := r.URL.Scheme; scheme == "data" || scheme == "blob" {
 		return nil, invalidArgument("Fetch takes no %s: URL", scheme)
+	}
+	if normal, err := s.normalURL(r.URL); err != nil {
+		return nil, fmt.Errorf("fetching %s: %w", r.URL.Redacted(), err)
+	} else if normal != r.URL {
+		r = r.Clone(r.Context())
+		r.URL = normal
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	stop := context.AfterFunc(s.life, func() { cancel(ErrSessionClosed) })
@@ -99,6 +116,19 @@ func (s *Session) Fetch(r *http.Request, o FetchOptions) (*http.Response, error)
 	return response, nil
 }
 
+// normalURL is a URL of a standard scheme as pages write it: with a host, a
+// path, and no port.
+func (s *Session) normalURL(u *url.URL) (*url.URL, error) {
+	if !s.browser.schemes[u.Scheme].Standard || u.User != nil {
+		return u, nil
+	}
+	normal, err := url.Parse(customURL(s.browser.schemes.wire(u.String())))
+	if err != nil || normal.Host == "" {
+		return nil, netInvalidURL
+	}
+	return normal, nil
+}
+
 // fetch is one call of Session.Fetch.
 type fetch struct {
 	session  *Session
@@ -108,7 +138,7 @@ type fetch struct {
 }
 
 func newFetch(s *Session, o FetchOptions, ctx context.Context) *fetch {
-	f := &fetch{session: s, options: o, passage: passage{web: s.webRequest, ctx: ctx, life: s.life}}
+	f := &fetch{session: s, options: o, passage: newPassage(ctx, s.webRequest)}
 	f.passage.ID = 1<<63 | s.fetches.Add(1) // no request of a page has it
 	return f
 }
@@ -253,6 +283,12 @@ func (f *fetch) addHeaders(ctx context.Context, r *http.Request) error {
 		return err
 	}
 	own := map[string]string{"User-Agent": agent, "Accept": "*/*", "Accept-Language": f.session.agents.languages()}
+	switch f.options.Cache {
+	case "no-store", "reload":
+		own["Cache-Control"], own["Pragma"] = "no-cache", "no-cache"
+	case "no-cache":
+		own["Cache-Control"] = "max-age=0"
+	}
 	for name, value := range own {
 		if _, set := r.Header[name]; !set && value != "" {
 			r.Header.Set(name, value)

@@ -282,6 +282,15 @@ func TestFetch_NSE0675_HasTheCookiesOfItsSession(t *testing.T) {
 	if got := fetchedText(t, with, cookies); !strings.Contains(got, "session") {
 		t.Errorf("the server saw %q", got)
 	}
+	t.Run("UTL-1309 of whoever asks", func(t *testing.T) {
+		same, err := with.browser.FromPartition(testContext(t), with.Partition(), PartitionOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fetchedText(t, same, cookies); !strings.Contains(got, "session") {
+			t.Errorf("the server saw %q", got)
+		}
+	})
 	t.Run("UTL-1262 and no other session's", func(t *testing.T) {
 		if got := fetchedText(t, without, cookies); strings.Contains(got, "session") {
 			t.Errorf("the server saw %q", got)
@@ -330,6 +339,33 @@ func TestFetch_NSE0311_EachHopOfARedirectHasItsOwnCookies(t *testing.T) {
 	}
 }
 
+func TestFetch_UTL1102_CacheModesReachTheServer(t *testing.T) {
+	s := memorySession(t)
+	for _, c := range []struct{ id, mode, header string }{
+		{"UTL-1102", "no-store", "no-cache"}, {"UTL-1142", "no-cache", "max-age=0"}, {"UTL-1222", "reload", "no-cache"}, {"the default", "", ""},
+	} {
+		t.Run(c.id+" "+c.mode, func(t *testing.T) {
+			server := fixture.New(t)
+			for range 2 {
+				fetched(t, s, fetchRequest(t, "GET", server.URL("127.0.0.1", "/cached"), nil), FetchOptions{Cache: c.mode})
+			}
+			requests := server.Requests()
+			if len(requests) != 2 {
+				t.Fatalf("%d requests came", len(requests))
+			}
+			if got := requests[1].Header.Get("Cache-Control"); got != c.header {
+				t.Errorf("the server saw %q", got)
+			}
+		})
+	}
+	t.Run("UTL-1182 not that of a cache that there is not", func(t *testing.T) {
+		var unsupported *UnsupportedError
+		if err := fetchError(t, s, "http://127.0.0.1/", FetchOptions{Cache: "force-cache"}); !errors.As(err, &unsupported) {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
 func TestFetch_PagesAndFetchShareCookies(t *testing.T) {
 	s, server := memorySession(t), sharedServer(t)
 	fetchedText(t, s, server.URL("127.0.0.1", "/set-cookie?made=byfetch"))
@@ -362,6 +398,18 @@ func listens(t testing.TB) func(remove func(), err error) {
 		}
 		t.Cleanup(remove)
 	}
+}
+
+func TestFetch_NET1938_WorksAfterChromiumHasCrashed(t *testing.T) {
+	b, server := sharedBrowser(t), sharedServer(t)
+	s, err := b.FromPartition(testContext(t), t.Name(), PartitionOptions{OwnProcess: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(context.Background()) })
+	fetchedText(t, s, server.URL("127.0.0.1", "/small"))
+	kill(t, s)
+	fetchedText(t, s, server.URL("127.0.0.1", "/small"))
 }
 
 func TestFetch_NSE0700_PassesTheListenersOfWebRequest(t *testing.T) {

@@ -28,6 +28,10 @@ type host struct {
 	life    context.Context // ends with the process; its cause says how
 	end     context.CancelCauseFunc
 
+	// workerScripts pauses the main scripts of service workers, which arrive on no
+	// target but on the browser itself.
+	workerScripts *cdp.Interception
+
 	extension hostExtension
 
 	defaultContext string
@@ -148,6 +152,8 @@ func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport,
 		},
 	}, cdp.TreeOptions{Adopt: h.adopt, Restarted: h.restarted, Attached: h.attached, Gone: h.targetGone, Crashed: h.crashed})
 	h.hidden = cdp.NewHiddenPages(h.life, h.tree)
+	h.workerScripts = cdp.NewInterception(h.life)
+	h.workerScripts.JoinLive(cdp.BrowserTarget(h.tree.Conn()))
 	if err := h.greet(ctx, owner); err != nil {
 		h.tree.Conn().Close()
 		return nil, err

@@ -29,6 +29,7 @@ type Protocol struct {
 	registered  map[string]ProtocolHandler
 	intercepted map[string]ProtocolHandler
 	unroute     func() // takes the pages' requests away from the tables; nil while there are none
+	workers     workerRoute
 }
 
 func newProtocol(s *Session) *Protocol {

@@ -34,6 +34,7 @@ func (p *Protocol) route() {
 	if before != nil {
 		before()
 	}
+	p.workers.update(p)
 }
 
 func (p *Protocol) patterns() []cdp.Pattern {
@@ -42,11 +43,10 @@ func (p *Protocol) patterns() []cdp.Pattern {
 		patterns = append(patterns, cdp.Pattern{URLPattern: scheme + ":*"})
 	}
 	for _, scheme := range slices.Sorted(maps.Keys(p.registered)) {
-		name := schemeEscaper.Replace(scheme)
 		patterns = append(patterns,
 			cdp.Pattern{URLPattern: scheme + ":*"}, // what Chromium asks for by itself: images, scripts, styles
-			cdp.Pattern{URLPattern: "http*://*" + name + wireSuffix + "/*"},
-			cdp.Pattern{URLPattern: "http*://" + name + opaqueLabel + wireSuffix + "/*"},
+			wirePattern(scheme),
+			cdp.Pattern{URLPattern: "http*://" + schemeEscaper.Replace(scheme) + opaqueLabel + wireSuffix + "/*"},
 		)
 	}
 	if len(p.registered) > 0 {
@@ -54,6 +54,11 @@ func (p *Protocol) patterns() []cdp.Pattern {
 		patterns = append(patterns, cdp.Pattern{URLPattern: "http*", ResourceType: "Document", RequestStage: "Response"})
 	}
 	return patterns
+}
+
+// wirePattern selects the URLs that stand for those of a scheme.
+func wirePattern(scheme string) cdp.Pattern {
+	return cdp.Pattern{URLPattern: "http*://*" + schemeEscaper.Replace(scheme) + wireSuffix + "/*"}
 }
 
 // wireURL is the URL that stands for one of a registered scheme; any other

@@ -45,7 +45,7 @@ const wireSuffix = ".cdpbridge.invalid"
 // them in Chromium, which has no way to be given a scheme:
 //
 //	app://host/path?query#fragment   https://host.app.cdpbridge.invalid/path?query#fragment
-//	app:///path                      https://app.cdpbridge.invalid/path
+//	app:///path                      https://app.cdpbridge.invalid/path, where the scheme is not standard
 //	app:anything                     https://app._.cdpbridge.invalid/anything, escaped
 //
 // with http in the place of https for a scheme that is not secure. A port is
@@ -75,6 +75,9 @@ func (s schemes) wire(custom string) string {
 			fragment = "#" + fragment
 		}
 		return origin + strings.Replace(name, ".", opaqueLabel+".", 1) + "/" + url.PathEscape(rest) + fragment
+	}
+	if s[scheme].Standard { // as in http, more slashes are no more than two
+		rest = strings.TrimLeft(rest, "/")
 	}
 	host, path := rest, ""
 	if at := strings.IndexAny(rest, "/?#"); at >= 0 {

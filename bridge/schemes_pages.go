@@ -139,14 +139,15 @@ func (p *schemePages) redirect(ctx context.Context, t *cdp.Target, frameID, wire
 // workers too, and one in an isolated world.
 func (s schemes) scripts(registered []string) (requests, navigations string) {
 	type privileges struct {
-		Secure bool `json:"secure"`
-		Fetch  bool `json:"fetch"`
-		CORS   bool `json:"cors"`
+		Standard bool `json:"standard"`
+		Secure   bool `json:"secure"`
+		Fetch    bool `json:"fetch"`
+		CORS     bool `json:"cors"`
 	}
 	known := map[string]privileges{}
 	for _, scheme := range registered {
 		p := s[scheme]
-		known[scheme] = privileges{p.Secure, p.SupportFetchAPI, p.CORSEnabled}
+		known[scheme] = privileges{p.Standard, p.Secure, p.SupportFetchAPI, p.CORSEnabled}
 	}
 	table, err := jsonv2.Marshal(known)
 	if err != nil {

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -95,7 +96,7 @@ var appSite = map[string]string{
 	"/sw.js":        `self.onfetch = (e) => { if (e.request.url.endsWith('/of-worker')) e.respondWith(new Response('of the worker')) }; self.onactivate = (e) => e.waitUntil(clients.claim())`,
 }
 
-func TestCustomScheme_PRO0976_PageHasASecureOriginWithStorage(t *testing.T) {
+func TestCustomScheme_PRO0976_SES0737_PageHasASecureOriginWithStorage(t *testing.T) {
 	s := schemedSession(t, "")
 	handles(t, s, "app", site(appSite))
 	page := testPage(t, s, "app://x/")
@@ -302,5 +303,23 @@ func TestCustomScheme_OtherOriginsAskByTheRulesOfCORS(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, page, "fetch('app://x/half.js').then((r) => r.text())", appSite["/half.js"])
+	})
+}
+
+func TestCustomScheme_ServiceWorkersAnswerItsPages(t *testing.T) {
+	one, other := schemedSession(t, "one"), schemedSession(t, "other")
+	for s, answer := range map[*Session]string{one: "of one", other: "of the other"} {
+		texts := maps.Clone(appSite)
+		texts["/sw.js"] = strings.Replace(appSite["/sw.js"], "of the worker", answer, 1)
+		handles(t, s, "app", site(texts))
+		page := testPage(t, s, "app://x/")
+		want(t, page, `navigator.serviceWorker.register('app://x/sw.js').then(() => navigator.serviceWorker.ready).then(() =>
+			navigator.serviceWorker.controller || new Promise((done) => { navigator.serviceWorker.oncontrollerchange = done })).then(() => 'controlled')`, "controlled")
+		want(t, page, "fetch('/of-worker').then((r) => r.text())", answer)
+	}
+	t.Run("where the scheme may have them", func(t *testing.T) {
+		handles(t, one, "no-cors", site(appSite))
+		page := testPage(t, one, "no-cors://x/")
+		want(t, page, "navigator.serviceWorker.register('/sw.js').then(() => 'registered', (e) => e.name)", "TypeError")
 	})
 }

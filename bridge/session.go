@@ -166,6 +166,7 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 		s.at = at
 		s.mu.Unlock()
 		s.webRequest.traffic.placed(at)
+		s.protocol.placed(at)
 		return at, nil
 	}
 	closed := s.closed
@@ -328,6 +329,7 @@ func (s *Session) finish() {
 		page.gone(ErrSessionClosed)
 	}
 	s.end()
+	s.protocol.unplace()
 	s.pageListeners.end()
 }
 

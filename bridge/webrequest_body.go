@@ -92,14 +92,26 @@ func (t *traffic) answerBody(x *exchange, p *cdp.PausedRequest, response Respons
 	case x.ctx.Err() != nil:
 	case err != nil:
 		t.web.session.browser.log.Warn("a body could not be read", "url", p.Request.URL, "error", err)
-		t.answered(p, p.Fail(x.ctx, "Failed"))
+		t.failed(p, p.Fail(x.ctx, requestFailed))
 	case content.file != nil:
-		t.answered(p, t.serveBody(x, p, response, content))
+		t.failed(p, t.serveBody(x, p, response, content))
 	default:
 		_, phrase, _ := parseStatusLine(response.StatusLine)
-		t.answered(p, p.Fulfill(x.ctx, cdp.Response{Code: response.StatusCode, Phrase: phrase, Headers: response.ResponseHeaders, Body: content.start}))
+		t.failed(p, p.Fulfill(x.ctx, cdp.Response{Code: response.StatusCode, Phrase: phrase, Headers: response.ResponseHeaders, Body: content.start}))
 	}
 	return true
+}
+
+// requestFailed is the error reason of a request whose body cannot be given.
+const requestFailed = "Failed"
+
+// failed is answered for a request whose body was taken, which cannot go on.
+func (t *traffic) failed(p *cdp.PausedRequest, err error) {
+	if err == nil || p.Target.Session.Err() != nil {
+		return
+	}
+	t.refused(p, err)
+	p.Fail(t.web.session.life, requestFailed) // there is no more that could be done about an error
 }
 
 // bodyContent is a body that was read: in memory, or in a file if it is large.
@@ -144,7 +156,7 @@ func (c *bodyContent) remove() {
 func (t *traffic) serveBody(x *exchange, p *cdp.PausedRequest, response ResponseDetails, content bodyContent) error {
 	info, err := content.file.Stat()
 	if err != nil {
-		return errors.Join(err, p.Fail(x.ctx, "Failed"))
+		return err
 	}
 	served := make(chan struct{})
 	url, withdraw, err := t.web.session.browser.streams.offer(x.ctx, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -154,11 +166,10 @@ func (t *traffic) serveBody(x *exchange, p *cdp.PausedRequest, response Response
 		})
 	}), func() { close(served) })
 	if err != nil {
-		return errors.Join(err, p.Fail(x.ctx, "Failed"))
+		return err
 	}
 	defer withdraw()
-	t.setServed(x.ID, url)
-	defer t.setServed(x.ID, "")
+	seen := t.expectServed(x.ID, url)
 	headers := Headers{{Name: "Location", Value: p.Request.URL}}
 	for _, h := range response.ResponseHeaders { // who may read the body may follow the redirect
 		if strings.HasPrefix(strings.ToLower(h.Name), "access-control-") {
@@ -169,36 +180,53 @@ func (t *traffic) serveBody(x *exchange, p *cdp.PausedRequest, response Response
 		return err
 	}
 	x.leave() // what comes of it is told meanwhile
-	select {
-	case <-served:
-	case <-x.ctx.Done():
+	for _, done := range []<-chan struct{}{served, seen} {
+		select {
+		case <-done:
+		case <-x.ctx.Done():
+			t.takeServed(x.ID)
+		}
 	}
 	return nil
 }
 
-func (t *traffic) setServed(id uint64, url string) {
+// servedBody is a request that is led to the local server.
+type servedBody struct {
+	url  string
+	seen chan struct{} // closed when its response has come
+}
+
+func (t *traffic) expectServed(id uint64, url string) (seen <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if url == "" {
+	t.served[id] = servedBody{url, make(chan struct{})}
+	return t.served[id].seen
+}
+
+func (t *traffic) takeServed(id uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s, ok := t.served[id]; ok {
 		delete(t.served, id)
-		return
+		close(s.seen)
 	}
-	t.served[id] = url
 }
 
 // handleServed sends a request on to the local server, if it is one that
 // serveBody has redirected.
 func (t *traffic) handleServed(ctx context.Context, p *cdp.PausedRequest) (handled bool) {
+	id := t.id(p)
 	t.mu.Lock()
-	url := t.served[t.id(p)]
+	s, ok := t.served[id]
 	t.mu.Unlock()
 	switch {
-	case url == "":
+	case !ok:
 		return false
 	case p.AtResponse():
+		t.takeServed(id)
 		p.Release()
-	default:
-		t.answered(p, p.Continue(ctx, cdp.ContinueRequest{URL: url}))
+	default: // its response is to be seen, whoever still listens
+		t.answered(p, p.Continue(ctx, cdp.ContinueRequest{URL: s.url, InterceptResponse: true}))
 	}
 	return true
 }

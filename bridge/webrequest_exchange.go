@@ -18,6 +18,10 @@ type exchange struct {
 	end    context.CancelFunc
 	leave  func() // the line, for the step that is being made
 
+	// Guarded by traffic.mu.
+	paused int  // how many pauses are being handled
+	left   bool // nobody follows it any more
+
 	// Of who is in line.
 	unsent   func() Headers // what OnSendHeaders was not told yet
 	hops     int            // how often it was sent
@@ -84,12 +88,34 @@ func (t *traffic) arrive(p *cdp.PausedRequest) {
 		if p.AtResponse() || !t.watches() {
 			return
 		}
-		x = &exchange{target: p.Target, begun: p.ResourceType}
-		x.web, x.life = t.web, t.web.session.life
-		x.ctx, x.end = context.WithCancel(x.life)
+		ctx, end := context.WithCancel(t.web.session.life)
+		x = &exchange{passage: newPassage(ctx, t.web), end: end, target: p.Target, begun: p.ResourceType}
 		t.following[p.NetworkID] = x
 	}
+	x.paused++
 	t.arrived[p] = arrival{x, x.line.join()}
+}
+
+// handled is told that a pause of a request was handled.
+func (t *traffic) handled(x *exchange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if x.paused--; x.paused == 0 && x.left {
+		x.end()
+	}
+}
+
+// unfollow forgets what the domain Network will say no more of. Who handles a
+// pause goes on.
+func (t *traffic) unfollow() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, x := range t.following {
+		if x.left = true; x.paused == 0 {
+			x.end()
+		}
+	}
+	clear(t.following)
 }
 
 // watches reports whether anybody wants to know more than what is paused.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
+	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 )
 
 // webRequestHolds is a listener that holds requests until release is called.
@@ -236,7 +237,7 @@ func TestWebRequest_FileURLs(t *testing.T) {
 	})
 	t.Run("WRQ-0370 can be cancelled", func(t *testing.T) {
 		webRequestAdded(t)(w.OnBeforeRequest(WebRequestFilter{URLs: []string{"file:///*"}}, webRequestCancel))
-		if err := page.LoadURL(testContext(t), "file://"+file+"?cancelled", LoadOptions{}); err == nil || !strings.Contains(err.Error(), "ERR_BLOCKED_BY_CLIENT") {
+		if err := page.LoadURL(testContext(t), "file://"+file+"?cancelled", LoadOptions{}); !isLoadError(err, "net::ERR_BLOCKED_BY_CLIENT") {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -438,7 +439,7 @@ func TestWebRequest_OfAClosedSession(t *testing.T) {
 // Whatever way a request takes, it ends for the listeners too: nothing is kept
 // of it.
 func TestWebRequest_EveryRequestEnds(t *testing.T) {
-	s, server := memorySession(t), sharedServer(t)
+	s, server := memorySession(t), fixture.New(t)
 	w := s.WebRequest()
 	page := testPage(t, s, "")
 	var mu sync.Mutex
@@ -519,7 +520,7 @@ func TestWebRequest_EveryRequestEnds(t *testing.T) {
 }
 
 func TestWebRequest_ListenersOutliveTheirProcess(t *testing.T) {
-	s, server := webRequestAlone(t), sharedServer(t)
+	s, server := webRequestAlone(t), fixture.New(t)
 	webRequestAdded(t)(s.WebRequest().OnHeadersReceived(WebRequestFilter{}, func(_ context.Context, d *HeadersReceivedDetails) HeadersReceivedResult {
 		d.ResponseHeaders.Set("X-Mine", "yes")
 		return HeadersReceivedResult{ResponseHeaders: d.ResponseHeaders}
@@ -544,4 +545,29 @@ func TestWebRequest_ListenersOutliveTheirProcess(t *testing.T) {
 	if n := len(s.network.targets); n != 1 {
 		t.Errorf("%d targets are known", n)
 	}
+}
+
+func TestWebRequest_RequestsUnderWayAreForgottenWithTheLastListener(t *testing.T) {
+	s, server := memorySession(t), fixture.New(t)
+	w, page := s.WebRequest(), testPage(t, s, server.URL("a.test", "/fetches?n=0"))
+	held, _, removeHolding, release := webRequestHolds(t, w)
+	remove := webRequestAdded(t)(w.OnCompleted(WebRequestFilter{}, func(context.Context, *CompletedDetails) {}))
+	open := server.Hold("/held")
+	defer open()
+	evaluated[bool](t, page, "(window.got = Promise.all(['/small', '/held'].map(u => fetch(u).then(r => r.text()))).then(String), true)")
+	if _, err := server.WaitRequest(testContext(t), "/held"); err != nil {
+		t.Fatal(err)
+	}
+	next(t, held)
+	remove()
+	removeHolding()
+	w.traffic.mu.Lock()
+	n := len(w.traffic.following)
+	w.traffic.mu.Unlock()
+	if n != 0 {
+		t.Errorf("%d requests are still followed", n)
+	}
+	release()
+	open()
+	want(t, page, "got", "small,small")
 }

@@ -21,8 +21,7 @@ func (t *traffic) received(ctx context.Context, p *cdp.PausedRequest, r *http.Re
 		defer step.leave()
 		step.await()
 	} else {
-		x = &exchange{target: p.Target}
-		x.web, x.ctx, x.life = t.web, ctx, ctx
+		x = &exchange{passage: newPassage(ctx, t.web), target: p.Target}
 	}
 	x.moveTo(t.details(p))
 	x.handled = true

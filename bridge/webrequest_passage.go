@@ -23,6 +23,12 @@ type passage struct {
 	parts requestURL // of the URL
 }
 
+// newPassage returns the passage of a request that needs answers as long as ctx
+// lasts. Its details come with moveTo.
+func newPassage(ctx context.Context, w *WebRequest) passage {
+	return passage{web: w, ctx: ctx, life: w.session.life}
+}
+
 // moveTo begins the passage, or goes on with it where a redirect leads.
 func (p *passage) moveTo(d RequestDetails) {
 	p.RequestDetails, p.parts = d, parseRequestURL(d.URL)

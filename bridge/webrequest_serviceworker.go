@@ -7,14 +7,14 @@ import (
 	"github.com/cdpbridge/cdpbridge/cdp"
 )
 
-// serviceWorkerScripts pauses the main scripts of service workers, which arrive
-// on no target but on the browser itself. Having the domain on there makes every
+// serviceWorkerScripts pauses the main scripts of service workers for listeners
+// (host.workerScripts). Having the domain on there makes every
 // request of every session in the process about 1.6 times slower (of one that
 // has a listener itself, 1.25 times), whether it matches or not. So it is on in
 // a process that the session has to itself only, and only while a listener wants
 // scripts.
 type serviceWorkerScripts struct {
-	browser *cdp.Interception // of the session's process, nil if it is shared
+	browser *cdp.Interception // of the session's process, nil if that is shared
 	route   *cdp.Route
 	remove  func() // nil where the route is not in place
 }
@@ -25,8 +25,7 @@ func (t *traffic) placed(at *place) {
 	defer t.web.mu.Unlock()
 	t.scripts = serviceWorkerScripts{}
 	if at.isDefault() && !at.host.pooled() {
-		t.scripts.browser = cdp.NewInterception(at.host.life)
-		t.scripts.browser.JoinLive(cdp.BrowserTarget(at.host.tree.Conn()))
+		t.scripts.browser = at.host.workerScripts
 		t.scripts.update(t)
 	}
 }
@@ -47,7 +46,7 @@ func (s *serviceWorkerScripts) update(t *traffic) {
 			s.remove = nil
 		}
 	case s.remove == nil:
-		s.route = &cdp.Route{Patterns: patterns, Handle: t.handleScript}
+		s.route = &cdp.Route{Order: webRequestOrder, Patterns: patterns, Handle: t.handleScript}
 		s.remove = s.browser.Add(s.route)
 	default:
 		s.browser.Update(s.route, patterns)

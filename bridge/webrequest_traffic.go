@@ -24,14 +24,14 @@ type traffic struct {
 	mu        sync.Mutex
 	following map[string]*exchange // by network id, with the domain Network only
 	arrived   map[*cdp.PausedRequest]arrival
-	served    map[uint64]string // where requests by id find their bodies
+	served    map[uint64]servedBody // by the request's id
 }
 
 // webRequestOrder puts the listeners before all who answer requests.
 const webRequestOrder = -100
 
 func newTraffic(w *WebRequest) *traffic {
-	t := &traffic{web: w, following: map[string]*exchange{}, arrived: map[*cdp.PausedRequest]arrival{}, served: map[uint64]string{}}
+	t := &traffic{web: w, following: map[string]*exchange{}, arrived: map[*cdp.PausedRequest]arrival{}, served: map[uint64]servedBody{}}
 	t.route = &cdp.Route{Order: webRequestOrder, Handle: t.handle, Arrived: t.arrive, Observe: t.observe}
 	return t
 }
@@ -62,6 +62,7 @@ func (t *traffic) update() {
 	if len(watched) == 0 && t.release != nil {
 		t.release()
 		t.release = nil
+		t.unfollow()
 	}
 	t.scripts.update(t)
 }
@@ -101,6 +102,7 @@ func (t *traffic) handle(ctx context.Context, p *cdp.PausedRequest) (handled boo
 		if followed {
 			a.await()
 			a.leave()
+			t.handled(a.exchange)
 		}
 		return true
 	}
@@ -112,13 +114,13 @@ func (t *traffic) handle(ctx context.Context, p *cdp.PausedRequest) (handled boo
 	}
 	x := a.exchange
 	if followed {
+		defer t.handled(x)
 		defer context.AfterFunc(ctx, x.end)()
 		defer a.leave()
 		a.await()
 		x.leave = a.leave
 	} else {
-		x = &exchange{target: p.Target, leave: func() {}}
-		x.web, x.ctx, x.life = t.web, ctx, ctx
+		x = &exchange{passage: newPassage(ctx, t.web), target: p.Target, leave: func() {}}
 	}
 	if t.web.session.browser.streams.has(p.Request.URL) {
 		return false // the response went through received
@@ -236,6 +238,10 @@ func (t *traffic) answered(p *cdp.PausedRequest, err error) {
 	if err == nil || p.Target.Session.Err() != nil {
 		return
 	}
-	t.web.session.browser.log.Warn("Chromium refused what a listener of a request wants", "url", p.Request.URL, "error", err)
+	t.refused(p, err)
 	p.Release()
+}
+
+func (t *traffic) refused(p *cdp.PausedRequest, err error) {
+	t.web.session.browser.log.Warn("Chromium refused what a listener of a request wants", "url", p.Request.URL, "error", err)
 }

@@ -26,6 +26,11 @@
       if (privileges(url)?.fetch === false || !allowed(url, args[1]?.mode)) {
         return Promise.reject(new TypeError('Failed to fetch'));
       }
+      const [to, init] = first(args);
+      if (privileges(url) && init?.body instanceof ReadableStream) {
+        // Chromium streams a body by HTTP/2 only, which no handler speaks.
+        return new Response(init.body).blob().then((body) => Reflect.apply(native, self, [to, { ...init, body }]));
+      }
       return Reflect.apply(native, self, first(args));
     },
   });

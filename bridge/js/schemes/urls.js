@@ -1,5 +1,5 @@
 // Translates the URLs of custom schemes as schemes.go does. schemes maps each
-// scheme to its privileges {secure, fetch, cors}; suffix ends the hosts that stand
+// scheme to its privileges {standard, secure, fetch, cors}; suffix ends the hosts that stand
 // for them.
 (schemes, suffix) => {
   const escapes = { '-': '-h', '+': '-p', '.': '-d' };
@@ -20,7 +20,7 @@
       const [, opaque, fragment] = /^([^#]*)(.*)$/s.exec(rest);
       return `${protocol}${name}._${suffix}/${encodeURIComponent(opaque)}${fragment}`;
     }
-    const [, authority, path] = /^([^/?#]*)(.*)$/s.exec(rest);
+    const [, authority, path] = /^([^/?#]*)(.*)$/s.exec(scheme.standard ? rest.replace(/^\/+/, '') : rest);
     const host = authority.replace(/^.*@/, '').replace(/:.*$/, '');
     return `${protocol}${host && host + '.'}${name}${suffix}${path.startsWith('/') ? '' : '/'}${path}`;
   };
