@@ -22,7 +22,7 @@ type workerRoute struct {
 func (p *Protocol) placed(at *place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.workers = workerRoute{scripts: at.host.workerScripts, alone: at.isDefault() && !at.host.pooled()}
+	p.workers = workerRoute{scripts: at.host.workerScripts, alone: at.alone()}
 	p.workers.update(p)
 }
 
@@ -69,7 +69,7 @@ func (w *workerRoute) patterns(p *Protocol) []cdp.Pattern {
 // of the session, and nothing else: the rest comes again, on its target.
 func (p *Protocol) handleWorkerScript(ctx context.Context, paused *cdp.PausedRequest) bool {
 	at, _ := p.session.present()
-	if at == nil || paused.AtResponse() || paused.Request.Header("Service-Worker") != "script" {
+	if at == nil || paused.AtResponse() || !isWorkerScript(paused) {
 		return false
 	}
 	worker := at.host.tree.Target(paused.FrameID)

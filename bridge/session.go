@@ -62,6 +62,9 @@ type place struct {
 // commands must not name.
 func (p *place) isDefault() bool { return p.contextID == p.host.defaultContext }
 
+// alone reports whether no other session can be in the process.
+func (p *place) alone() bool { return p.isDefault() && !p.host.pooled() }
+
 // param is the context id as commands want it.
 func (p *place) param() string {
 	if p.isDefault() {
@@ -167,6 +170,7 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 		s.mu.Unlock()
 		s.webRequest.traffic.placed(at)
 		s.protocol.placed(at)
+		s.agents.placed(at)
 		return at, nil
 	}
 	closed := s.closed

@@ -24,9 +24,10 @@ import (
 // stays. It needs the domain Network of the protocol, which makes many small
 // requests about one and a half times as slow. Empty is Chromium's own.
 //
-// Limits: navigator.platform stays. The requests for the script of a service
-// worker, and of a worker that another worker starts, have Chromium's own user
-// agent; what these workers see and ask for has the right one.
+// Limits: navigator.platform stays. The request for the script of a worker that
+// another worker starts has Chromium's own user agent, and so has that of a
+// service worker where other sessions share the process; what these workers see
+// and ask for has the right one.
 func (s *Session) SetUserAgent(ctx context.Context, userAgent, acceptLanguages string) error {
 	a, err := s.newAgent(ctx, userAgent)
 	if err != nil {
@@ -49,6 +50,42 @@ func (as *agents) set(a agent) {
 		as.network.use()
 	}
 	as.session = a
+	as.routeScripts()
+}
+
+// placed is told where the session is from now on.
+func (as *agents) placed(at *place) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	as.scripts, as.unroute = nil, nil
+	if at.alone() {
+		as.scripts = at.host.workerScripts
+	}
+	as.routeScripts()
+}
+
+// routeScripts puts the user agent into the requests for the main scripts of
+// service workers, which Chromium makes with its own. In a process that other
+// sessions share it would slow down all of them.
+func (as *agents) routeScripts() {
+	if as.unroute != nil {
+		as.unroute()
+		as.unroute = nil
+	}
+	a := as.session
+	if as.scripts == nil || a.text == "" && a.acceptLanguage == "" {
+		return
+	}
+	as.unroute = as.scripts.Add(&cdp.Route{
+		Order:    userAgentOrder,
+		Patterns: []cdp.Pattern{{URLPattern: "http*", ResourceType: "Other"}},
+		Handle: func(_ context.Context, p *cdp.PausedRequest) bool {
+			if isWorkerScript(p) {
+				a.change(p)
+			}
+			return false
+		},
+	})
 }
 
 // languages are the header of the session, empty for Chromium's own.
@@ -169,6 +206,8 @@ type agents struct {
 
 	mu          sync.Mutex
 	usesNetwork bool
+	scripts     *cdp.Interception // of a process that the session has to itself, else nil
+	unroute     func()            // takes the route from scripts; nil where there is none
 	session     agent
 	pages       map[*cdp.Target]agent  // since they were opened
 	targets     map[*cdp.Target]bool   // that belong to a page
@@ -277,11 +316,7 @@ func (a agent) rewriteFirst(i *cdp.Interception, popup *cdp.Target) (end func())
 		Patterns: []cdp.Pattern{{ResourceType: "Document"}},
 		Handle: func(ctx context.Context, p *cdp.PausedRequest) bool {
 			defer end()
-			headers := p.Changes.Headers
-			if headers == nil {
-				headers = p.Request.Headers()
-			}
-			p.Changes.Headers = a.request(headers)
+			a.change(p)
 			return false
 		},
 	})
@@ -291,14 +326,29 @@ func (a agent) rewriteFirst(i *cdp.Interception, popup *cdp.Target) (end func())
 // userAgentOrder puts the user agent between listeners and protocol handlers.
 const userAgentOrder = -1
 
-// request returns the headers of a request as the agent has them. It is for those
-// requests that Chromium's override comes too late for.
+// change gives a request the headers of the agent. It is for those requests that
+// Chromium's override comes too late for.
+func (a agent) change(p *cdp.PausedRequest) {
+	headers := p.Changes.Headers
+	if headers == nil {
+		headers = p.Request.Headers()
+	}
+	p.Changes.Headers = a.request(headers)
+}
+
+// request returns headers as the agent has them.
 func (a agent) request(headers []cdp.Header) []cdp.Header {
 	own := map[string]string{"user-agent": a.text, "accept-language": a.acceptLanguage}
 	maps.Copy(own, a.hints.headers())
 	out := slices.Clone(headers)
 	for i, h := range out {
 		out[i].Value = cmp.Or(own[strings.ToLower(h.Name)], h.Value)
+	}
+	for _, h := range []cdp.Header{{Name: "User-Agent", Value: a.text}, {Name: "Accept-Language", Value: a.acceptLanguage}} {
+		missing := !slices.ContainsFunc(out, func(other cdp.Header) bool { return strings.EqualFold(other.Name, h.Name) })
+		if missing && h.Value != "" {
+			out = append(out, h)
+		}
 	}
 	return out
 }

@@ -281,3 +281,25 @@ func TestUserAgent_PopupsHaveItFromTheirFirstRequest(t *testing.T) {
 		popup.Close(ctx)
 	}
 }
+
+func TestUserAgent_OfTheMainScriptOfAServiceWorker(t *testing.T) {
+	s, server := webRequestAlone(t), agentServer(t)
+	register := func(expected, languages string) {
+		t.Helper()
+		page := testPage(t, s, server.URL("localhost", "/page/top"))
+		want(t, page, "navigator.serviceWorker.register('/agent/service.js?"+languages+"', {scope: '/'}).then(() => navigator.serviceWorker.ready).then(() => 'ready')", "ready")
+		h := agentHeaders(t, server, "/agent/service.js?"+languages)
+		if h.Get("User-Agent") != expected || languages != "" && h.Get("Accept-Language") != languages {
+			t.Errorf("the script was asked for by %q, in %q", h.Get("User-Agent"), h.Get("Accept-Language"))
+		}
+		page.Close(testContext(t))
+	}
+	agentSet(t, s, agentOther, "fr")
+	register(agentOther, "fr")
+	agentSet(t, s, "", "")
+	own, err := s.GetUserAgent(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	register(own, "")
+}

@@ -24,7 +24,7 @@ func (t *traffic) placed(at *place) {
 	t.web.mu.Lock()
 	defer t.web.mu.Unlock()
 	t.scripts = serviceWorkerScripts{}
-	if at.isDefault() && !at.host.pooled() {
+	if at.alone() {
 		t.scripts.browser = at.host.workerScripts
 		t.scripts.update(t)
 	}
@@ -67,8 +67,12 @@ func scriptPatterns(stage string, filters []*requestFilter) []cdp.Pattern {
 // handleScript takes the main script of a service worker through the listeners,
 // and nothing else: the rest comes again, on its target.
 func (t *traffic) handleScript(ctx context.Context, p *cdp.PausedRequest) (handled bool) {
-	if p.Request.Header("Service-Worker") != "script" {
+	if !isWorkerScript(p) {
 		return false
 	}
 	return t.handle(ctx, p)
 }
+
+// isWorkerScript reports whether a request is for the main script of a service
+// worker.
+func isWorkerScript(p *cdp.PausedRequest) bool { return p.Request.Header("Service-Worker") == "script" }
