@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
@@ -41,6 +43,12 @@ type LoadOptions struct {
 	Referrer string
 	// IgnoreCache is for Reload: everything is asked for again.
 	IgnoreCache bool
+	// PostData makes LoadURL a POST with this body. It is Electron's postData.
+	PostData []byte
+	// Headers are added to the request of LoadURL. With PostData, Content-Type is
+	// application/x-www-form-urlencoded unless it is here. It is Electron's
+	// extraHeaders.
+	Headers http.Header
 }
 
 // LoadURL navigates the page and waits. It returns a *LoadError when there is no
@@ -60,6 +68,9 @@ func (w *WebContents) LoadURL(ctx context.Context, url string, o LoadOptions) er
 		return &UnsupportedError{Feature: url, Reason: "Chromium's own pages can crash it in a session in memory", Instead: "use a persistent session, or PartitionOptions.OwnProcess"}
 	}
 	n := navigation{what: "loading " + url, until: o.WaitUntil}
+	if o.PostData != nil || o.Headers != nil {
+		defer w.changeNavigation(o)()
+	}
 	return w.navigate(ctx, &n, func(ctx context.Context) error {
 		params := map[string]string{"url": w.session.protocol.wireURL(url)}
 		if o.Referrer != "" {
@@ -85,6 +96,38 @@ func (w *WebContents) LoadURL(ctx context.Context, url string, o LoadOptions) er
 		n.loader, n.sameDocument = r.LoaderID, r.LoaderID == ""
 		return nil
 	})
+}
+
+// changeNavigation gives the next navigation of the page the body and the headers
+// of the options: the command for it takes none. It returns what ends that.
+func (w *WebContents) changeNavigation(o LoadOptions) (end func()) {
+	var first sync.Once
+	return w.session.interception.Add(&cdp.Route{
+		Target:   w.target,
+		Order:    navigationOrder,
+		Patterns: []cdp.Pattern{{ResourceType: document}},
+		Handle: func(_ context.Context, p *cdp.PausedRequest) bool {
+			if p.ResourceType == document && p.FrameID == w.ID() && !p.AtResponse() {
+				first.Do(func() { o.change(p) })
+			}
+			return false
+		},
+	})
+}
+
+// navigationOrder lets listeners see the request as it is to be.
+const navigationOrder = webRequestOrder - 1
+
+func (o LoadOptions) change(p *cdp.PausedRequest) {
+	headers := Headers(p.Request.Headers())
+	if o.PostData != nil {
+		p.ReplaceBody(http.MethodPost, o.PostData)
+		headers.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for name, values := range o.Headers {
+		headers.Set(name, strings.Join(values, ", "))
+	}
+	p.ReplaceHeaders(headers)
 }
 
 // LoadFile loads a local file. Chromium reads it with its own rights, which are

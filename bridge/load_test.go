@@ -617,3 +617,31 @@ func TestLoad_ContextThatEndsEndsEachWait(t *testing.T) {
 	}
 	want(t, page, "document.title", "two")
 }
+
+func TestLoadURL_PostsAndAddsHeaders(t *testing.T) {
+	ctx, server := testContext(t), sharedServer(t)
+	page := testPage(t, memorySession(t), "")
+	type echo struct {
+		Method, Body string
+		Headers      []struct{ Name, Value string }
+	}
+	load := func(o LoadOptions) (got echo, headers http.Header) {
+		t.Helper()
+		if err := page.LoadURL(ctx, server.URL("a.test", "/echo"), o); err != nil {
+			t.Fatal(err)
+		}
+		got = evaluated[echo](t, page, "(({method, body, headers}) => ({Method: method, Body: body, Headers: headers.map(({name, value}) => ({Name: name, Value: value}))}))(JSON.parse(document.body.innerText))")
+		headers = http.Header{}
+		for _, h := range got.Headers {
+			headers.Add(h.Name, h.Value)
+		}
+		return got, headers
+	}
+	got, headers := load(LoadOptions{PostData: []byte("q=1"), Headers: http.Header{"X-Mine": {"yes"}}})
+	if got.Method != "POST" || got.Body != "q=1" || headers.Get("Content-Type") != "application/x-www-form-urlencoded" || headers.Get("X-Mine") != "yes" {
+		t.Errorf("the server got %+v", got)
+	}
+	if got, headers = load(LoadOptions{}); got.Method != "GET" || headers.Get("X-Mine") != "" {
+		t.Errorf("then the server got %+v", got)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/cdpbridge/cdpbridge/cdp"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -28,17 +29,19 @@ type Protocol struct {
 	mu          sync.Mutex
 	registered  map[string]ProtocolHandler
 	intercepted map[string]ProtocolHandler
-	unroute     func() // takes the pages' requests away from the tables; nil while there are none
-	workers     workerRoute
+	route       *cdp.Route // of the pages' requests to the tables
+	workers     workerScripts
 }
 
 func newProtocol(s *Session) *Protocol {
-	return &Protocol{session: s, registered: map[string]ProtocolHandler{}, intercepted: map[string]ProtocolHandler{}}
+	p := &Protocol{session: s, registered: map[string]ProtocolHandler{}, intercepted: map[string]ProtocolHandler{}}
+	p.route = &cdp.Route{Order: protocolOrder, Handle: p.handle}
+	return p
 }
 
 // ProtocolHandler answers one request. Its URL is also in RequestURI, as the page
-// wrote it but for the fragment. The request's context ends with who asks, and the body of
-// the response is closed when it is not needed any more.
+// wrote it but for the fragment. The request's context ends with who asks, and
+// the body of the response is closed when it is not needed any more.
 //
 // An error that is a NetError ends the request with it, any other with
 // net::ERR_UNEXPECTED, as does a panic. A response without a Content-Type is
@@ -151,7 +154,8 @@ func (p *Protocol) changed(scheme string) {
 	if !builtIn(scheme) {
 		p.session.schemePages.update(slices.Sorted(maps.Keys(p.registered)))
 	}
-	p.route()
+	p.session.interception.Set(p.route, p.patterns())
+	p.workers.update(p)
 }
 
 // handler is who answers requests for a scheme, nil for nobody.

@@ -136,6 +136,23 @@ func TestProtocol_WhatIsInterceptedReachesXMLHttpRequest(t *testing.T) {
 	check("PRO-0830 a stream", p.InterceptStreamProtocol("http", func(*http.Request) *StreamResponse { return &StreamResponse{Data: strings.NewReader("text")} }))
 }
 
+func TestProtocol_PRO1046_FilesFetchFilesWhereChromiumIsTold(t *testing.T) {
+	s, dir := schemedSession(t, ""), testDir(t)
+	for name, text := range map[string]string{"page.html": "<title>file</title>", "other.txt": "other"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	page := testPage(t, s, "")
+	if err := page.LoadFile(testContext(t), filepath.Join(dir, "page.html"), LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, page, "fetch('other.txt').then((r) => r.text())", "other")
+}
+
 func TestCustomScheme_PRO1596_StandardURLsAreNormal(t *testing.T) {
 	s := schemedSession(t, "")
 	handles(t, s, "app", repeats)

@@ -23,20 +23,7 @@ const protocolOrder = 0
 // several times, and one of 100 MB would end the connection.
 const largestAtOnce = 1 << 20
 
-// route brings the session's targets to the present tables. It is called with
-// mu held.
-func (p *Protocol) route() {
-	before := p.unroute
-	p.unroute = nil
-	if patterns := p.patterns(); len(patterns) > 0 {
-		p.unroute = p.session.interception.Add(&cdp.Route{Order: protocolOrder, Patterns: patterns, Handle: p.handle})
-	}
-	if before != nil {
-		before()
-	}
-	p.workers.update(p)
-}
-
+// patterns select the requests of pages that the tables answer.
 func (p *Protocol) patterns() []cdp.Pattern {
 	var patterns []cdp.Pattern
 	for _, scheme := range slices.Sorted(maps.Keys(p.intercepted)) {
@@ -170,11 +157,7 @@ func (p *protocolReply) request(ctx context.Context) (*http.Request, error) {
 		return nil, netInvalidURL
 	}
 	r.URL, r.Host = u, u.Host
-	headers := p.paused.Changes.Headers // as listeners want them
-	if headers == nil {
-		headers = paused.Headers()
-	}
-	for _, h := range headers {
+	for _, h := range paused.Headers() {
 		r.Header.Add(h.Name, customURL(h.Value)) // Origin and Referer of the scheme's own pages
 	}
 	return r, nil

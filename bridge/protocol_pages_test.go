@@ -197,6 +197,13 @@ func TestProtocol_PRO2048_NavigationsAreAnsweredAndForwarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, page, "document.title", "real")
+	t.Run("PRO-1855 PRO-1869 with a body", func(t *testing.T) {
+		handles(t, s, "https", repeats)
+		if err := page.LoadURL(ctx, "https://made-up.test/", LoadOptions{PostData: []byte("ab"), Headers: http.Header{"X-Mine": {"yes"}}}); err != nil {
+			t.Fatal(err)
+		}
+		want(t, page, "document.body.innerText.trim()", "https://made-up.test/ ab")
+	})
 	t.Run("PRO-1618 a user name is refused", func(t *testing.T) {
 		wantError(t, page.LoadURL(ctx, "http://x@foo:1234", LoadOptions{}), "net::ERR_")
 	})

@@ -89,7 +89,7 @@ func TestProtocol_PRO1480_HandlerInterceptsWhatChromiumKnows(t *testing.T) {
 			}
 		})
 	}
-	t.Run("PRO-2007 and can be bypassed", func(t *testing.T) {
+	t.Run("PRO-2007 PRO-2020 and can be bypassed", func(t *testing.T) {
 		r := fetchRequest(t, "GET", server.URL("127.0.0.1", "/small"), nil)
 		if _, got := fetched(t, s, r, FetchOptions{BypassCustomProtocolHandlers: true}); strings.HasPrefix(got, "http:") {
 			t.Errorf("got %q", got)

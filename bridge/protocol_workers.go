@@ -8,21 +8,21 @@ import (
 	"github.com/cdpbridge/cdpbridge/cdp"
 )
 
-// workerRoute lets handlers answer requests for the main scripts of service
+// workerScripts lets handlers answer requests for the main scripts of service
 // workers. Having these paused slows down every request of the process, so in
 // one that other sessions share it is done only for schemes that nobody else
 // could answer, and only for those that may have service workers.
-type workerRoute struct {
-	scripts *cdp.Interception // of the session's process
+type workerScripts struct {
+	browser *cdp.Interception // of the session's process, nil while there is none
 	alone   bool              // in it
-	remove  func()            // nil where there is no route
+	route   *cdp.Route
 }
 
 // placed is told where the session is from now on.
 func (p *Protocol) placed(at *place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.workers = workerRoute{scripts: at.host.workerScripts, alone: at.alone()}
+	p.workers = workerScripts{at.host.workerScripts, at.alone(), &cdp.Route{Order: protocolOrder, Handle: p.handleWorkerScript}}
 	p.workers.update(p)
 }
 
@@ -30,24 +30,19 @@ func (p *Protocol) placed(at *place) {
 func (p *Protocol) unplace() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.workers.remove != nil {
-		p.workers.remove()
+	if p.workers.browser != nil {
+		p.workers.browser.Set(p.workers.route, nil)
 	}
-	p.workers = workerRoute{}
+	p.workers = workerScripts{}
 }
 
-func (w *workerRoute) update(p *Protocol) {
-	before := w.remove
-	w.remove = nil
-	if patterns := w.patterns(p); w.scripts != nil && len(patterns) > 0 {
-		w.remove = w.scripts.Add(&cdp.Route{Order: protocolOrder, Patterns: patterns, Handle: p.handleWorkerScript})
-	}
-	if before != nil {
-		before()
+func (w *workerScripts) update(p *Protocol) {
+	if w.browser != nil {
+		w.browser.Set(w.route, w.patterns(p))
 	}
 }
 
-func (w *workerRoute) patterns(p *Protocol) []cdp.Pattern {
+func (w *workerScripts) patterns(p *Protocol) []cdp.Pattern {
 	var patterns []cdp.Pattern
 	for _, scheme := range slices.Sorted(maps.Keys(p.registered)) {
 		if p.session.browser.schemes[scheme].AllowServiceWorkers {

@@ -31,7 +31,8 @@ func schemedSession(t testing.TB, name string) *Session {
 		}
 		all := SchemePrivileges{Standard: true, Secure: true, SupportFetchAPI: true, CORSEnabled: true, AllowServiceWorkers: true, Stream: true}
 		o := testOptions(server, schemed.dir)
-		o.PrivilegedSchemes = []PrivilegedScheme{{"app", all}, {"no-cors", SchemePrivileges{Standard: true, Secure: true, SupportFetchAPI: true}}, {"insecure", SchemePrivileges{Standard: true}}}
+		o.Args = append(o.Args, "--allow-file-access-from-files")
+		o.PrivilegedSchemes = []PrivilegedScheme{{"app", all}, {"no-cors", SchemePrivileges{Standard: true, Secure: true, SupportFetchAPI: true}}, {"http-no-cors", SchemePrivileges{Standard: true, Secure: true, SupportFetchAPI: true}}, {"insecure", SchemePrivileges{Standard: true}}}
 		schemed.browser, schemed.err = Launch(testContext(t), o)
 	})
 	if schemed.err != nil {
@@ -290,6 +291,16 @@ func TestCustomScheme_OtherOriginsAskByTheRulesOfCORS(t *testing.T) {
 	if got := next(t, asked); got != "GET/opaque" {
 		t.Errorf("the handler was asked for %s", got)
 	}
+	t.Run("PRO-1173 of another request too", func(t *testing.T) {
+		to := sharedServer(t).URL("127.0.0.1", "/small")
+		if !s.Protocol().RegisterHTTPProtocol("http-no-cors", func(*http.Request) *HTTPResponse { return &HTTPResponse{URL: to} }) {
+			t.Fatal("not registered")
+		}
+		if err := page.Reload(testContext(t), LoadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		want(t, page, "fetch('http-no-cors://x/opaque', {mode: 'no-cors'}).then(async (r) => r.type + r.status + await r.text())", "opaque0")
+	})
 	t.Run("PRO-1215 its own origin may", func(t *testing.T) {
 		own := testPage(t, s, "no-cors://x/")
 		want(t, own, "fetch('/again').then((r) => r.text())", "<title>body</title>")

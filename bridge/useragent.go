@@ -57,35 +57,33 @@ func (as *agents) set(a agent) {
 func (as *agents) placed(at *place) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	as.scripts, as.unroute = nil, nil
+	as.browser = nil
 	if at.alone() {
-		as.scripts = at.host.workerScripts
+		as.browser = at.host.workerScripts
+		as.scripts = &cdp.Route{Order: userAgentOrder, Handle: as.changeScript}
 	}
 	as.routeScripts()
 }
 
-// routeScripts puts the user agent into the requests for the main scripts of
-// service workers, which Chromium makes with its own. In a process that other
-// sessions share it would slow down all of them.
+// routeScripts pauses the requests for the main scripts of service workers, which
+// Chromium makes with its own user agent. In a process that other sessions share
+// it would slow down all of them.
 func (as *agents) routeScripts() {
-	if as.unroute != nil {
-		as.unroute()
-		as.unroute = nil
-	}
-	a := as.session
-	if as.scripts == nil || a.text == "" && a.acceptLanguage == "" {
+	if as.browser == nil {
 		return
 	}
-	as.unroute = as.scripts.Add(&cdp.Route{
-		Order:    userAgentOrder,
-		Patterns: []cdp.Pattern{{URLPattern: "http*", ResourceType: "Other"}},
-		Handle: func(_ context.Context, p *cdp.PausedRequest) bool {
-			if isWorkerScript(p) {
-				a.change(p)
-			}
-			return false
-		},
-	})
+	var patterns []cdp.Pattern
+	if a := as.session; a.text != "" || a.acceptLanguage != "" {
+		patterns = []cdp.Pattern{{URLPattern: "http*", ResourceType: "Other"}}
+	}
+	as.browser.Set(as.scripts, patterns)
+}
+
+func (as *agents) changeScript(_ context.Context, p *cdp.PausedRequest) bool {
+	if isWorkerScript(p) {
+		as.of(p.Target).change(p)
+	}
+	return false
 }
 
 // languages are the header of the session, empty for Chromium's own.
@@ -206,8 +204,8 @@ type agents struct {
 
 	mu          sync.Mutex
 	usesNetwork bool
-	scripts     *cdp.Interception // of a process that the session has to itself, else nil
-	unroute     func()            // takes the route from scripts; nil where there is none
+	browser     *cdp.Interception // of a process that the session has to itself, else nil
+	scripts     *cdp.Route        // in it
 	session     agent
 	pages       map[*cdp.Target]agent  // since they were opened
 	targets     map[*cdp.Target]bool   // that belong to a page
@@ -313,10 +311,12 @@ func (a agent) rewriteFirst(i *cdp.Interception, popup *cdp.Target) (end func())
 	end = i.Add(&cdp.Route{
 		Target:   popup,
 		Order:    userAgentOrder,
-		Patterns: []cdp.Pattern{{ResourceType: "Document"}},
+		Patterns: []cdp.Pattern{{ResourceType: document}},
 		Handle: func(ctx context.Context, p *cdp.PausedRequest) bool {
-			defer end()
-			a.change(p)
+			if p.ResourceType == document {
+				defer end()
+				a.change(p)
+			}
 			return false
 		},
 	})
@@ -329,11 +329,7 @@ const userAgentOrder = -1
 // change gives a request the headers of the agent. It is for those requests that
 // Chromium's override comes too late for.
 func (a agent) change(p *cdp.PausedRequest) {
-	headers := p.Changes.Headers
-	if headers == nil {
-		headers = p.Request.Headers()
-	}
-	p.Changes.Headers = a.request(headers)
+	p.ReplaceHeaders(a.request(p.Request.Headers()))
 }
 
 // request returns headers as the agent has them.

@@ -16,7 +16,6 @@ import (
 type serviceWorkerScripts struct {
 	browser *cdp.Interception // of the session's process, nil if that is shared
 	route   *cdp.Route
-	remove  func() // nil where the route is not in place
 }
 
 // placed is told where the session is from now on.
@@ -25,7 +24,7 @@ func (t *traffic) placed(at *place) {
 	defer t.web.mu.Unlock()
 	t.scripts = serviceWorkerScripts{}
 	if at.alone() {
-		t.scripts.browser = at.host.workerScripts
+		t.scripts = serviceWorkerScripts{at.host.workerScripts, &cdp.Route{Order: webRequestOrder, Handle: t.handleScript}}
 		t.scripts.update(t)
 	}
 }
@@ -35,22 +34,10 @@ func (s *serviceWorkerScripts) update(t *traffic) {
 		return
 	}
 	w := t.web
-	patterns := slices.Concat(
+	s.browser.Set(s.route, slices.Concat(
 		scriptPatterns("Request", slices.Concat(w.beforeRequest.filters(), w.beforeSendHeaders.filters(), w.sendHeaders.filters())),
 		scriptPatterns("Response", slices.Concat(w.headersReceived.filters(), w.beforeRedirect.filters())),
-	)
-	switch {
-	case len(patterns) == 0:
-		if s.remove != nil {
-			s.remove()
-			s.remove = nil
-		}
-	case s.remove == nil:
-		s.route = &cdp.Route{Order: webRequestOrder, Patterns: patterns, Handle: t.handleScript}
-		s.remove = s.browser.Add(s.route)
-	default:
-		s.browser.Update(s.route, patterns)
-	}
+	))
 }
 
 // scriptPatterns are those of the filters that can select a script.

@@ -17,7 +17,6 @@ type traffic struct {
 	route *cdp.Route
 
 	// Guarded by WebRequest.mu.
-	remove  func() // the route, nil where it is not in place
 	release func() // the domain Network, nil where it is not needed
 	scripts serviceWorkerScripts
 
@@ -38,27 +37,15 @@ func newTraffic(w *WebRequest) *traffic {
 
 // update pauses what the present listeners are for, and nothing else.
 func (t *traffic) update() {
-	w, i := t.web, t.web.session.interception
+	w := t.web
 	watched := slices.Concat(w.sendHeaders.filters(), w.responseStarted.filters(), w.completed.filters(), w.errorOccurred.filters())
 	if len(watched) > 0 && t.release == nil {
 		t.release = w.session.network.use()
 	}
-	patterns := slices.Concat(
+	w.session.interception.Set(t.route, slices.Concat(
 		wirePatterns("Request", slices.Concat(w.beforeRequest.filters(), w.beforeSendHeaders.filters(), w.responseBody.filters(), watched)),
 		wirePatterns("Response", slices.Concat(w.headersReceived.filters(), w.beforeRedirect.filters(), w.responseBody.filters())),
-	)
-	switch {
-	case len(patterns) == 0:
-		if t.remove != nil {
-			t.remove()
-			t.remove = nil
-		}
-	case t.remove == nil:
-		t.route.Patterns = patterns
-		t.remove = i.Add(t.route)
-	default:
-		i.Update(t.route, patterns)
-	}
+	))
 	if len(watched) == 0 && t.release != nil {
 		t.release()
 		t.release = nil
@@ -165,7 +152,7 @@ func (t *traffic) atRequest(x *exchange, p *cdp.PausedRequest) (handled bool) {
 		return true
 	}
 	if send.RequestHeaders != nil {
-		p.Changes.Headers = send.RequestHeaders
+		p.ReplaceHeaders(send.RequestHeaders)
 		headers = func() Headers { return send.RequestHeaders }
 	}
 	x.unsent = headers

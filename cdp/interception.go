@@ -87,29 +87,36 @@ func NewInterception(life context.Context) *Interception {
 func (i *Interception) Add(r *Route) (remove func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	at := len(i.routes)
-	for n, other := range i.routes {
-		if other.Order > r.Order {
-			at = n
-			break
-		}
-	}
-	i.routes = slices.Insert(slices.Clone(i.routes), at, r)
+	i.insert(r)
 	i.update(r)
-	return sync.OnceFunc(func() {
-		i.mu.Lock()
-		defer i.mu.Unlock()
-		i.routes = slices.DeleteFunc(slices.Clone(i.routes), func(other *Route) bool { return other == r })
-		i.update(r)
-	})
+	return sync.OnceFunc(func() { i.Set(r, nil) })
 }
 
-// Update tells the targets that the patterns of a route have been replaced.
-func (i *Interception) Update(r *Route, patterns []Pattern) {
+// Set gives a route other patterns: it is put in place with its first ones, and
+// taken away with none.
+func (i *Interception) Set(r *Route, patterns []Pattern) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	r.Patterns = patterns
+	there := slices.Contains(i.routes, r)
+	switch {
+	case len(patterns) == 0 && !there:
+		return
+	case len(patterns) == 0:
+		i.routes = slices.DeleteFunc(slices.Clone(i.routes), func(other *Route) bool { return other == r })
+	case !there:
+		i.insert(r)
+	}
 	i.update(r)
+}
+
+// insert puts a route behind those of its order.
+func (i *Interception) insert(r *Route) {
+	at := slices.IndexFunc(i.routes, func(other *Route) bool { return other.Order > r.Order })
+	if at < 0 {
+		at = len(i.routes)
+	}
+	i.routes = slices.Insert(slices.Clone(i.routes), at, r)
 }
 
 // Join makes a new target part of the group and returns the commands for its
@@ -373,11 +380,32 @@ type Request struct {
 	// of the body, which few ask for.
 	RawHeaders  jsonv2.Value `json:"headers"`
 	RawPostData jsonv2.Value `json:"postDataEntries"`
+
+	headers []Header // in the place of RawHeaders
+	body    []byte   // in the place of RawPostData
 }
 
 // Headers are the request's headers as far as they are known when it is
 // paused: Cookie, Host and what else the network stack adds are not.
-func (r *Request) Headers() []Header { return DecodeHeaders(r.RawHeaders) }
+func (r *Request) Headers() []Header {
+	if r.headers != nil {
+		return slices.Clone(r.headers)
+	}
+	return DecodeHeaders(r.RawHeaders)
+}
+
+// ReplaceHeaders changes all headers of the request, for the routes that come
+// after and for Chromium. See ContinueRequest.Headers.
+func (p *PausedRequest) ReplaceHeaders(headers []Header) {
+	p.Request.headers, p.Changes.Headers = headers, headers
+}
+
+// ReplaceBody changes the method and the body of the request, for the routes that
+// come after and for Chromium.
+func (p *PausedRequest) ReplaceBody(method string, body []byte) {
+	p.Request.Method, p.Request.HasPostData, p.Request.body = method, true, body
+	p.Changes.Method, p.Changes.PostData = method, body
+}
 
 // DecodeHeaders reads headers that are an object in the protocol: a member for
 // each name, in their order.
@@ -419,6 +447,9 @@ func (r *Request) Header(name string) string {
 func (r *Request) PostData() [][]byte {
 	var entries []struct {
 		Bytes []byte `json:"bytes"`
+	}
+	if r.body != nil {
+		return [][]byte{r.body}
 	}
 	if len(r.RawPostData) == 0 || jsonv2.Unmarshal(r.RawPostData, &entries, wireOptions) != nil {
 		return nil
