@@ -21,8 +21,11 @@ func (p *protocolReply) adapt(r *http.Response) error {
 			r.Header.Set(name, strings.TrimSuffix(p.session.protocol.wireURL(value), trailing(name)))
 		}
 	}
-	document := p.paused.ResourceType == "Document"
-	if document && !p.session.browser.schemes[p.scheme].Standard {
+	privileges := p.session.browser.schemes[p.scheme]
+	if !privileges.CORSEnabled {
+		r.Header.Del("Access-Control-Allow-Origin") // whatever way a page came to ask
+	}
+	if p.paused.ResourceType == document && !privileges.Standard {
 		r.Header.Add("Content-Security-Policy", opaqueOrigin)
 	}
 	return p.rewriteModules(r)

@@ -288,6 +288,9 @@ func TestCustomScheme_OtherOriginsAskByTheRulesOfCORS(t *testing.T) {
 	t.Run("PRO-1144 no-cors is opaque", func(t *testing.T) {
 		want(t, page, "fetch('no-cors://x/opaque', {mode: 'no-cors'}).then(async (r) => r.type + r.status + await r.text())", "opaque0")
 	})
+	t.Run("nor round the page-side code", func(t *testing.T) {
+		want(t, page, "fetch('https://x.no-hcors.cdpbridge.invalid/direct').then((r) => r.text(), () => 'failed')", "failed")
+	})
 	if got := next(t, asked); got != "GET/opaque" {
 		t.Errorf("the handler was asked for %s", got)
 	}
