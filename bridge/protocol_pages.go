@@ -178,6 +178,8 @@ func (p *protocolReply) atOnce(r *http.Response) bool {
 		return true
 	case isRedirect(r.StatusCode): // to be resolved against the URL that the page sees
 		return true
+	case !hasBody(p.paused.Request.Method, r.StatusCode):
+		return true
 	case r.Header.Get("Content-Encoding") != "": // which is decoded on the way through the network only
 		return false
 	}
@@ -195,9 +197,12 @@ func (p *protocolReply) fail(ctx context.Context, cause error) error {
 
 func (p *protocolReply) fulfill(ctx context.Context, r *http.Response) error {
 	defer r.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(r.Body, largestFulfilled+1))
-	if err != nil {
-		return p.fail(ctx, netError(err))
+	body := []byte{}
+	if hasBody(p.paused.Request.Method, r.StatusCode) {
+		var err error
+		if body, err = io.ReadAll(io.LimitReader(r.Body, largestFulfilled+1)); err != nil {
+			return p.fail(ctx, netError(err))
+		}
 	}
 	if len(body) > largestFulfilled {
 		return p.fail(ctx, fmt.Errorf("%w: a body of more than %d bytes for a file: URL", netFailed, largestFulfilled))

@@ -127,6 +127,9 @@ func TestProtocol_PagesSendAndGetBodies(t *testing.T) {
 	run("PRO-0816 headers", p.InterceptStringProtocol("http", func(r *http.Request) *StringResponse {
 		return &StringResponse{Data: r.Header.Get("X-Of-Page")}
 	}), "/", map[string]any{"headers": map[string]string{"X-Of-Page": "yes"}}, xhr{Status: 200, Text: "yes"})
+	run("a status without a body", p.InterceptStreamProtocol("http", func(r *http.Request) *StreamResponse {
+		return &StreamResponse{ProtocolResponse: ProtocolResponse{StatusCode: 204}, Data: strings.NewReader("nobody sees this")}
+	}), "/", nil, xhr{Status: 204})
 	run("PRO-0468 a status of its own", p.InterceptStreamProtocol("http", func(r *http.Request) *StreamResponse {
 		return &StreamResponse{ProtocolResponse: ProtocolResponse{StatusCode: 404}, Data: strings.NewReader("gone")}
 	}), "/", nil, xhr{Status: 404, Text: "gone"})

@@ -70,8 +70,8 @@ type errorReader struct{ err error }
 func (r errorReader) Read([]byte) (int, error) { return 0, r.err }
 
 // hasBody reports whether a response that leads nowhere else can have a body.
-func hasBody(method string, r ResponseDetails) bool {
-	return method != http.MethodHead && r.StatusCode != http.StatusNoContent && r.StatusCode != http.StatusNotModified
+func hasBody(method string, status int) bool {
+	return method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
 // answerBody takes the body of a response through the listeners. It returns when

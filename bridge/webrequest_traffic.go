@@ -203,7 +203,7 @@ func (t *traffic) atResponse(x *exchange, p *cdp.PausedRequest) (handled bool) {
 	if redirect != "" {
 		x.beforeRedirect(response, redirect)
 	}
-	if redirect == "" && hasBody(x.Method, response) && t.answerBody(x, p, response) {
+	if redirect == "" && hasBody(x.Method, response.StatusCode) && t.answerBody(x, p, response) {
 		return true
 	}
 	if !changed {
