@@ -123,13 +123,7 @@ func TestEveryWorkloadRunsWithEveryClient(t *testing.T) {
 func TestTheMeterSeesWhatAClientUses(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	var sessions Workload
-	for _, w := range Workloads() {
-		if w.Name == "live session with a page" {
-			sessions = w
-		}
-	}
-	s, err := Measure(ctx, sessions, Raw, "", 2)
+	s, err := Measure(ctx, workload(t, "live session with a page"), Raw, "", 2)
 	if errors.Is(err, os.ErrPermission) {
 		t.Logf("checked without the memory of Chromium: %v", err)
 		return
@@ -140,6 +134,37 @@ func TestTheMeterSeesWhatAClientUses(t *testing.T) {
 	if s.Ops != 2 || s.Wall <= 0 || s.ClientCPU <= 0 || s.BrowserCPU <= 0 || s.Allocs == 0 || s.BrowserMemory < 1<<20 {
 		t.Errorf("two sessions took %+v", s)
 	}
+}
+
+// A client in a process of its own is measured there: here it takes two lines.
+func TestTheMeterSeesWhatPuppeteerUses(t *testing.T) {
+	if err := Installed(Puppeteer); err != nil {
+		t.Skip(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	const fetches = 100
+	s, err := Measure(ctx, workload(t, "fetch with a listener that lets it pass"), Puppeteer, testServer(t), fetches)
+	if errors.Is(err, os.ErrPermission) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Ops != fetches || s.ClientCPU < fetches*50*time.Microsecond || s.BrowserCPU <= 0 || s.Allocs != 0 {
+		t.Errorf("%d fetches took %+v", fetches, s)
+	}
+}
+
+func workload(t *testing.T, name string) Workload {
+	t.Helper()
+	for _, w := range Workloads() {
+		if w.Name == name {
+			return w
+		}
+	}
+	t.Fatalf("no workload %q", name)
+	return Workload{}
 }
 
 // The captured frames are the input of a benchmark: they must be what they
