@@ -18,6 +18,7 @@ import (
 // has the pipe of a Chromium that was started as for the others. Each of its
 // commands is one line each way: one for all the fetches of a measurement.
 type puppeteerClient struct {
+	ctx      context.Context // of Node
 	process  *chromium.Process
 	node     *exec.Cmd
 	stdin    io.Closer
@@ -34,7 +35,7 @@ func startPuppeteer(ctx context.Context) (Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &puppeteerClient{process: process, node: exec.CommandContext(ctx, node, program)}
+	c := &puppeteerClient{ctx: ctx, process: process, node: exec.CommandContext(ctx, node, program)}
 	if err := c.connect(); err != nil {
 		return nil, errors.Join(err, process.Close(context.WithoutCancel(ctx)))
 	}
@@ -123,7 +124,11 @@ func (c *puppeteerClient) PID() int { return c.process.PID() }
 // Close ends Node first, since it has the pipe too.
 func (c *puppeteerClient) Close() error {
 	_ = c.stdin.Close() // what counts is how the process ends
-	return errors.Join(c.node.Wait(), c.process.Close(context.Background()))
+	err := c.node.Wait()
+	if c.ctx.Err() != nil {
+		err = nil // it was killed, as it should be
+	}
+	return errors.Join(err, c.process.Close(context.Background()))
 }
 
 func (c *puppeteerClient) Page(context.Context) (Page, error) {
