@@ -51,6 +51,9 @@ func BenchmarkClients(b *testing.B) {
 
 func benchmark(b *testing.B, w Workload, e *env) {
 	ctx := b.Context()
+	if err := Installed(e.kind); err != nil {
+		b.Skip(err)
+	}
 	b.Cleanup(func() {
 		if err := e.close(); err != nil {
 			b.Error(err)
@@ -60,7 +63,7 @@ func benchmark(b *testing.B, w Workload, e *env) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	m, err := startMeter(e.browser())
+	m, err := startMeter(e)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -75,7 +78,9 @@ func benchmark(b *testing.B, w Workload, e *env) {
 	}
 	b.ReportMetric(Wall.of(s)*1e6, "wall-us/op")
 	b.ReportMetric(ClientCPU.of(s)*1e6, "client-cpu-us/op")
-	b.ReportMetric(Allocs.of(s), "allocs/op")
+	if e.kind != Puppeteer {
+		b.ReportMetric(Allocs.of(s), "allocs/op")
+	}
 	if e.client != nil {
 		b.ReportMetric(BrowserCPU.of(s)*1e3, "browser-cpu-ms/op")
 		b.ReportMetric(BrowserMemory.of(s)/(1<<20), "browser-MB/op")
@@ -88,8 +93,11 @@ func TestEveryWorkloadRunsWithEveryClient(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	server := testServer(t)
-	for _, kind := range []Kind{Bridge, Chromedp, ChromedpDefault, Raw} {
+	for _, kind := range []Kind{Bridge, Chromedp, ChromedpDefault, Puppeteer, Raw} {
 		t.Run(string(kind), func(t *testing.T) {
+			if err := Installed(kind); err != nil {
+				t.Skip(err)
+			}
 			e := &env{kind: kind, server: server}
 			t.Cleanup(func() {
 				if err := e.close(); err != nil {
@@ -115,13 +123,7 @@ func TestEveryWorkloadRunsWithEveryClient(t *testing.T) {
 func TestTheMeterSeesWhatAClientUses(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	var sessions Workload
-	for _, w := range Workloads() {
-		if w.Name == "live session with a page" {
-			sessions = w
-		}
-	}
-	s, err := Measure(ctx, sessions, Raw, "", 2)
+	s, err := Measure(ctx, workload(t, "live session with a page"), Raw, "", 2)
 	if errors.Is(err, os.ErrPermission) {
 		t.Logf("checked without the memory of Chromium: %v", err)
 		return
@@ -132,6 +134,37 @@ func TestTheMeterSeesWhatAClientUses(t *testing.T) {
 	if s.Ops != 2 || s.Wall <= 0 || s.ClientCPU <= 0 || s.BrowserCPU <= 0 || s.Allocs == 0 || s.BrowserMemory < 1<<20 {
 		t.Errorf("two sessions took %+v", s)
 	}
+}
+
+// A client in a process of its own is measured there: here it takes two lines.
+func TestTheMeterSeesWhatPuppeteerUses(t *testing.T) {
+	if err := Installed(Puppeteer); err != nil {
+		t.Skip(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	const fetches = 100
+	s, err := Measure(ctx, workload(t, "fetch with a listener that lets it pass"), Puppeteer, testServer(t), fetches)
+	if errors.Is(err, os.ErrPermission) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Ops != fetches || s.ClientCPU < fetches*200*time.Microsecond || s.BrowserCPU <= 0 || s.Allocs != 0 {
+		t.Errorf("%d fetches took %+v", fetches, s)
+	}
+}
+
+func workload(t *testing.T, name string) Workload {
+	t.Helper()
+	for _, w := range Workloads() {
+		if w.Name == name {
+			return w
+		}
+	}
+	t.Fatalf("no workload %q", name)
+	return Workload{}
 }
 
 // The captured frames are the input of a benchmark: they must be what they
@@ -240,6 +273,44 @@ func hasLine(text, start, end string) bool {
 	return false
 }
 
+func TestTheTableComparesPuppeteerWhereItIsInstalled(t *testing.T) {
+	const workload = "fetch with a listener that lets it pass"
+	for _, c := range []struct {
+		name        string
+		puppeteer   func(*Results)
+		start, goal string
+		notes       int
+	}{
+		{"not installed", func(r *Results) {
+			r.Note(errNoPuppeteer.Error())
+			r.Note(errNoPuppeteer.Error())
+		}, "| 400 µs | - | 100 µs | - | 4.00 |", "| ≥ 4x | yes |", 1},
+		{"slow enough", func(r *Results) { samples(r, workload, Puppeteer, 300, 900, 200) },
+			"| 400 µs | 300 µs | 100 µs | - | 4.00 |", "| ≥ 4x, Puppeteer ≥ 3x | yes |", 0},
+		{"too fast", func(r *Results) { samples(r, workload, Puppeteer, 290) },
+			"| 400 µs | 290 µs | 100 µs | - | 4.00 |", "| ≥ 4x, Puppeteer ≥ 3x | NO |", 0},
+		{"failed", func(r *Results) { r.Add(workload, Puppeteer, Sample{}, errors.New("it hung")) },
+			"| 400 µs | failed | 100 µs | - | 4.00 |", "| ≥ 4x, Puppeteer ≥ 3x | NO |", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var r Results
+			samples(&r, workload, Chromedp, 400)
+			samples(&r, workload, Bridge, 100)
+			c.puppeteer(&r)
+			var out strings.Builder
+			if err := r.WriteTable(&out, r.Rows(false)); err != nil {
+				t.Fatal(err)
+			}
+			if start := "| " + workload + " | client CPU per fetch " + c.start; !hasLine(out.String(), start, c.goal) {
+				t.Errorf("no line %s … %s in:\n%s", start, c.goal, &out)
+			}
+			if n := strings.Count(out.String(), "npm ci --prefix bench/puppeteer"); n != c.notes {
+				t.Errorf("how to install it is said %d times, not %d:\n%s", n, c.notes, &out)
+			}
+		})
+	}
+}
+
 func TestAFailedMeasurementIsNoMetGoal(t *testing.T) {
 	const workload = "fetch of a page that nobody watches"
 	var r Results
@@ -264,7 +335,7 @@ func TestValuesArePrintedWithTheirUnits(t *testing.T) {
 			t.Errorf("%s is printed as %s", want, got)
 		}
 	}
-	if m, ok := median([]float64{4, 1, 3, 2}); m != 2.5 || !ok {
+	if m := median([]float64{4, 1, 3, 2}); m != 2.5 {
 		t.Errorf("the median is %v", m)
 	}
 }

@@ -16,8 +16,19 @@ const (
 	Bridge          Kind = "bridge"
 	Chromedp        Kind = "chromedp"
 	ChromedpDefault Kind = "chromedp-default" // with the switches of chromedp's own allocator
+	Puppeteer       Kind = "puppeteer"        // in Node; optional
 	Raw             Kind = "raw"
 )
+
+// Installed is nil for a client that can be measured here. All can but
+// Puppeteer, whose error says how to install it.
+func Installed(kind Kind) error {
+	if kind != Puppeteer {
+		return nil
+	}
+	_, _, err := findPuppeteer()
+	return err
+}
 
 // Client is a running Chromium and the client that drives it.
 type Client interface {
@@ -66,6 +77,8 @@ func Start(ctx context.Context, kind Kind) (Client, error) {
 		return startChromedp(ctx)
 	case ChromedpDefault:
 		return startChromedpDefault(ctx)
+	case Puppeteer:
+		return startPuppeteer(ctx)
 	case Raw:
 		return startRaw(ctx)
 	}

@@ -1,9 +1,14 @@
-// Package bench measures the bridge against a peer and against the floor: the
+// Package bench measures the bridge against peers and against the floor: the
 // same workload, on the same Chromium and the same local server, by
 //
 //   - bridge, this project,
-//   - chromedp, github.com/chromedp/chromedp on a pipe, and
+//   - chromedp, github.com/chromedp/chromedp on a pipe,
+//   - puppeteer, puppeteer-core on a pipe, for fetches, and
 //   - raw, a minimal client that does nothing but the needed bytes.
+//
+// Puppeteer runs in Node, and is left out where it is not installed:
+//
+//	npm ci --prefix bench/puppeteer
 //
 // Two commands show the numbers:
 //
@@ -15,7 +20,7 @@
 // medians with the goals.
 //
 // All start Chromium without its sandbox, because chromedp cannot start it
-// otherwise as root. Client CPU is that of the measuring process, without the
+// otherwise as root. Client CPU is that of the client's process, without the
 // server, which is another process. Browser CPU and memory are those of the
 // whole tree of Chromium's processes; they are read from /proc, so on Linux only.
 package bench

@@ -76,8 +76,10 @@ func digits(v float64) string {
 // set.
 type Goal struct {
 	Metric Metric
-	// Less is by which factor chromedp's value must be larger at least.
+	// Less is by which factor the value of a peer must be larger at least.
 	Less float64
+	// Peer is that of Less: Puppeteer, or "" for chromedp.
+	Peer Kind
 	// AtMost is what the bridge's value must not exceed.
 	AtMost float64
 	// Like is the workload whose value must not be exceeded by more than a
@@ -89,6 +91,10 @@ func less(factor float64, m Metric) Goal      { return Goal{Metric: m, Less: fac
 func atMost(value float64, m Metric) Goal     { return Goal{Metric: m, AtMost: value} }
 func asMuchAs(workload string, m Metric) Goal { return Goal{Metric: m, Like: workload} }
 
+func lessThanPuppeteer(factor float64, m Metric) Goal {
+	return Goal{Metric: m, Less: factor, Peer: Puppeteer}
+}
+
 // free promises no allocations. What a tenth of one an operation allows for is
 // the rest of the process, such as the commands that make a page log.
 func free() Goal { return atMost(0.1, Allocs) }
@@ -97,6 +103,8 @@ const likeness = 1.25
 
 func (g Goal) text() string {
 	switch {
+	case g.Less != 0 && g.Peer == Puppeteer:
+		return fmt.Sprintf("Puppeteer ≥ %gx", g.Less)
 	case g.Less != 0:
 		return fmt.Sprintf("≥ %gx", g.Less)
 	case g.Like != "":
@@ -107,26 +115,27 @@ func (g Goal) text() string {
 	return "≤ " + g.Metric.text(g.AtMost)
 }
 
-// met looks at the medians of a workload, and at those of the others.
-func (g Goal) met(chromedp, bridge float64, others func(workload string, m Metric) float64) bool {
+// met looks at the medians of the peer and of the bridge for a workload, and at
+// those of the others.
+func (g Goal) met(peer, bridge float64, others func(workload string, m Metric) float64) bool {
 	switch {
 	case g.Less != 0:
-		return chromedp >= g.Less*bridge
+		return peer >= g.Less*bridge
 	case g.Like != "":
 		return bridge <= likeness*others(g.Like, g.Metric)
 	}
 	return bridge <= g.AtMost
 }
 
-// median of no values is not known: NaN is no JSON, so it is reported by ok.
-func median(values []float64) (m float64, ok bool) {
+// median is 0 for no values: NaN is no JSON.
+func median(values []float64) float64 {
 	if len(values) == 0 {
-		return 0, false
+		return 0
 	}
 	sorted := slices.Sorted(slices.Values(values))
 	middle := len(sorted) / 2
 	if len(sorted)%2 == 1 {
-		return sorted[middle], true
+		return sorted[middle]
 	}
-	return (sorted[middle-1] + sorted[middle]) / 2, true
+	return (sorted[middle-1] + sorted[middle]) / 2
 }

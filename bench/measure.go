@@ -15,7 +15,7 @@ func Measure(ctx context.Context, w Workload, kind Kind, server string, count in
 	if err != nil {
 		return s, err
 	}
-	m, err := startMeter(e.browser())
+	m, err := startMeter(e)
 	if err != nil {
 		return s, err
 	}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -10,14 +11,14 @@ import (
 type Sample struct {
 	Ops  int           `json:"ops"`
 	Wall time.Duration `json:"wallNs"`
-	// ClientCPU is the CPU time of the measuring process, BrowserCPU that of
+	// ClientCPU is the CPU time of the client's process, BrowserCPU that of
 	// all of Chromium's processes (in steps of 10 ms).
 	ClientCPU  time.Duration `json:"clientCpuNs"`
 	BrowserCPU time.Duration `json:"browserCpuNs"`
-	// Allocs and AllocBytes are the measuring process's allocations.
+	// Allocs and AllocBytes are the allocations of a client in Go.
 	Allocs     uint64 `json:"allocs"`
 	AllocBytes uint64 `json:"allocBytes"`
-	// ClientPeak is by how many bytes the resident memory of the measuring
+	// ClientPeak is by how many bytes the resident memory of the client's
 	// process was larger at its peak than at the start.
 	ClientPeak int64 `json:"clientPeakBytes"`
 	// BrowserMemory is by how many bytes the memory (PSS) of Chromium's
@@ -27,7 +28,8 @@ type Sample struct {
 
 // meter takes a Sample. What it does to look is outside of what it measures.
 type meter struct {
-	browser    int // its first process, 0 for none
+	browser    int   // its first process, 0 for none
+	apart      apart // the client, if it works in another process
 	start      time.Time
 	clientCPU  time.Duration
 	browserCPU time.Duration
@@ -36,21 +38,28 @@ type meter struct {
 	memory     int64
 }
 
-func startMeter(browser int) (*meter, error) {
-	m := &meter{browser: browser}
+// apart is a client that works in a process of its own.
+type apart interface {
+	clientPID() int
+	clientCPU() (time.Duration, error)
+}
+
+func startMeter(e *env) (*meter, error) {
+	m := &meter{browser: e.browser()}
+	m.apart, _ = e.client.(apart)
 	debug.FreeOSMemory()
 	var err error
-	if m.memory, err = treeMemory(browser); err != nil {
+	if m.memory, err = treeMemory(m.browser); err != nil {
 		return nil, err
 	}
-	if m.resident, err = resetPeak(); err != nil {
+	if m.resident, err = resetPeak(m.pid()); err != nil {
 		return nil, err
 	}
-	if m.browserCPU, err = treeCPU(browser); err != nil {
+	if m.browserCPU, err = treeCPU(m.browser); err != nil {
 		return nil, err
 	}
 	runtime.ReadMemStats(&m.allocs)
-	if m.clientCPU, err = processCPU(); err != nil {
+	if m.clientCPU, err = m.cpu(); err != nil {
 		return nil, err
 	}
 	m.start = time.Now()
@@ -59,19 +68,21 @@ func startMeter(browser int) (*meter, error) {
 
 func (m *meter) stop(ops int) (Sample, error) {
 	s := Sample{Ops: ops, Wall: time.Since(m.start)}
-	cpu, err := processCPU()
+	cpu, err := m.cpu()
 	if err != nil {
 		return s, err
 	}
 	s.ClientCPU = cpu - m.clientCPU
-	var after runtime.MemStats
-	runtime.ReadMemStats(&after)
-	s.Allocs, s.AllocBytes = after.Mallocs-m.allocs.Mallocs, after.TotalAlloc-m.allocs.TotalAlloc
+	if m.apart == nil {
+		var after runtime.MemStats
+		runtime.ReadMemStats(&after)
+		s.Allocs, s.AllocBytes = after.Mallocs-m.allocs.Mallocs, after.TotalAlloc-m.allocs.TotalAlloc
+	}
 	if cpu, err = treeCPU(m.browser); err != nil {
 		return s, err
 	}
 	s.BrowserCPU = cpu - m.browserCPU
-	peak, err := peakResident()
+	peak, err := peakResident(m.pid())
 	if err != nil {
 		return s, err
 	}
@@ -79,4 +90,20 @@ func (m *meter) stop(ops int) (Sample, error) {
 	memory, err := treeMemory(m.browser)
 	s.BrowserMemory = memory - m.memory
 	return s, err
+}
+
+// pid is the client's process.
+func (m *meter) pid() int {
+	if m.apart != nil {
+		return m.apart.clientPID()
+	}
+	return os.Getpid()
+}
+
+// cpu is the CPU time of the client's process.
+func (m *meter) cpu() (time.Duration, error) {
+	if m.apart != nil {
+		return m.apart.clientCPU()
+	}
+	return processCPU()
 }

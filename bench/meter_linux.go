@@ -24,18 +24,20 @@ func processCPU() (time.Duration, error) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
-// resetPeak begins a new measurement of the peak of resident memory, and
-// returns what is resident now.
-func resetPeak() (int64, error) {
-	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+// resetPeak begins a new measurement of the peak of a process's resident
+// memory, and returns what is resident now.
+func resetPeak(pid int) (int64, error) {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
 		return 0, err
 	}
-	return statusBytes("VmRSS:")
+	return statusBytes(pid, "VmRSS:")
 }
 
-func peakResident() (int64, error) { return statusBytes("VmHWM:") }
+func peakResident(pid int) (int64, error) { return statusBytes(pid, "VmHWM:") }
 
-func statusBytes(name string) (int64, error) { return kilobytes("/proc/self/status", name) }
+func statusBytes(pid int, name string) (int64, error) {
+	return kilobytes(fmt.Sprintf("/proc/%d/status", pid), name)
+}
 
 // kilobytes reads a line like "Pss:   1234 kB".
 func kilobytes(path, name string) (int64, error) {

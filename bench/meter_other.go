@@ -11,7 +11,7 @@ import (
 var errNotLinux = fmt.Errorf("measuring needs /proc, which Linux has: %w", errors.ErrUnsupported)
 
 func processCPU() (time.Duration, error) { return 0, errNotLinux }
-func resetPeak() (int64, error)          { return 0, errNotLinux }
-func peakResident() (int64, error)       { return 0, errNotLinux }
+func resetPeak(int) (int64, error)       { return 0, errNotLinux }
+func peakResident(int) (int64, error)    { return 0, errNotLinux }
 func treeCPU(int) (time.Duration, error) { return 0, errNotLinux }
 func treeMemory(int) (int64, error)      { return 0, errNotLinux }

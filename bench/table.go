@@ -10,7 +10,9 @@ import (
 // Results are the samples of a comparison.
 type Results struct {
 	// About says on what they were taken: machine, versions, load.
-	About   []string `json:"about"`
+	About []string `json:"about"`
+	// Notes are printed below the table.
+	Notes   []string `json:"notes,omitempty"`
 	samples map[string]map[Kind][]Sample
 	missed  map[string]map[Kind]error
 }
@@ -30,13 +32,28 @@ func (r *Results) Add(workload string, kind Kind, s Sample, err error) {
 	r.samples[workload][kind] = append(r.samples[workload][kind], s)
 }
 
+// Note adds to Notes what they do not say yet.
+func (r *Results) Note(text string) {
+	if !slices.Contains(r.Notes, text) {
+		r.Notes = append(r.Notes, text)
+	}
+}
+
 // value is the median of a metric over the rounds.
-func (r *Results) value(workload string, kind Kind, m Metric) (v float64, ok bool) {
+func (r *Results) value(workload string, kind Kind, m Metric) Value {
+	v := Value{Kind: kind}
+	if kind == Puppeteer && m == Allocs {
+		return v // they are Go's
+	}
 	var values []float64
 	for _, s := range r.samples[workload][kind] {
 		values = append(values, m.of(s))
 	}
-	return median(values)
+	if err := r.missed[workload][kind]; err != nil {
+		v.Missed = err.Error()
+	}
+	v.Rounds, v.Median = len(values), median(values)
+	return v
 }
 
 // Row is one line of the table: a metric of a workload.
@@ -48,7 +65,7 @@ type Row struct {
 	Metric Metric `json:"metric"`
 	// Op is one operation, in words.
 	Op     string  `json:"op"`
-	Values []Value `json:"values"` // chromedp's, the bridge's, raw's
+	Values []Value `json:"values"` // chromedp's, Puppeteer's, the bridge's, raw's
 	// Ratio is chromedp's value by the bridge's, 0 where one is missing.
 	Ratio float64  `json:"ratio,omitempty"`
 	Goals []string `json:"goals,omitempty"`
@@ -95,26 +112,22 @@ func (r *Results) row(w Workload, m Metric, peer Kind, goals []Goal) Row {
 			row.Start = "chromedp's own switches"
 		}
 	}
-	complete := true
-	for _, kind := range []Kind{peer, Bridge, Raw} {
-		v := Value{Kind: kind, Rounds: len(r.samples[w.Name][kind])}
-		var ok bool
-		v.Median, ok = r.value(w.Name, kind, m)
-		if err := r.missed[w.Name][kind]; err != nil {
-			v.Missed = err.Error()
-		}
-		row.Values = append(row.Values, v)
-		complete = complete && (ok || kind == Raw)
-	}
-	theirs, ours := row.Values[0].Median, row.Values[1].Median
-	if complete && ours > 0 {
-		row.Ratio = theirs / ours
+	theirs, puppeteers, ours := r.value(w.Name, peer, m), r.value(w.Name, Puppeteer, m), r.value(w.Name, Bridge, m)
+	row.Values = []Value{theirs, puppeteers, ours, r.value(w.Name, Raw, m)}
+	if theirs.Rounds > 0 && ours.Median > 0 {
+		row.Ratio = theirs.Median / ours.Median
 	}
 	for _, g := range goals {
+		than := theirs
+		if g.Peer == Puppeteer {
+			than = puppeteers
+		}
+		if g.Peer == Puppeteer && !than.tried() {
+			continue // it is not installed
+		}
 		row.Goals = append(row.Goals, g.text())
-		met := complete && g.met(theirs, ours, func(workload string, m Metric) float64 {
-			v, _ := r.value(workload, Bridge, m)
-			return v
+		met := than.Rounds > 0 && ours.Rounds > 0 && g.met(than.Median, ours.Median, func(workload string, m Metric) float64 {
+			return r.value(workload, Bridge, m).Median
 		})
 		if row.Met != nil {
 			met = met && *row.Met
@@ -130,7 +143,7 @@ func (r *Results) WriteTable(w io.Writer, rows []Row) error {
 	for _, line := range r.About {
 		fmt.Fprintf(&b, "%s\n", line)
 	}
-	b.WriteString("\n| workload | measure | chromedp | bridge | raw floor | chromedp ÷ bridge | goal | met |\n|---|---|---:|---:|---:|---:|---|---|\n")
+	b.WriteString("\n| workload | measure | chromedp | Puppeteer | bridge | raw floor | chromedp ÷ bridge | goal | met |\n|---|---|---:|---:|---:|---:|---:|---|---|\n")
 	for _, row := range rows {
 		name := row.Workload
 		if row.Start != "" {
@@ -153,16 +166,22 @@ func (r *Results) WriteTable(w io.Writer, rows []Row) error {
 		}
 		fmt.Fprintf(&b, " %s | %s | %s |\n", ratio, strings.Join(row.Goals, ", "), met)
 	}
+	for _, line := range r.Notes {
+		fmt.Fprintf(&b, "\n%s\n", line)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
+// tried is false for a client that the workload is not measured with.
+func (v Value) tried() bool { return v.Rounds > 0 || v.Missed != "" }
+
 func (v Value) text(m Metric) string {
 	switch {
-	case v.Rounds == 0 && v.Missed != "":
-		return "failed"
-	case v.Rounds == 0:
+	case !v.tried():
 		return "-"
+	case v.Rounds == 0:
+		return "failed"
 	case v.Missed != "":
 		return m.text(v.Median) + " (a round failed)"
 	}

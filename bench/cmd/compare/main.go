@@ -1,10 +1,12 @@
-// Compare measures the bridge, chromedp and a minimal client side by side:
+// Compare measures the bridge, chromedp, Puppeteer and a minimal client side by
+// side:
 //
 //	go run ./bench/cmd/compare [-rounds 5] [-run regexp] [-all] [-json]
 //
 // It prints a table of medians with the goals of the bridge. Each measurement
 // has a process and a browser of its own, and the clients take turns, so that
-// what else the machine does hits all alike. Its exit code is 1 when something
+// what else the machine does hits all alike. Puppeteer is left out where it is
+// not installed (npm ci --prefix bench/puppeteer). Its exit code is 1 when something
 // could not be measured; a goal that is not met is said in the table.
 package main
 
@@ -70,8 +72,9 @@ func run(ctx context.Context) error {
 	out.SetIndent("", "\t")
 	return out.Encode(struct {
 		About []string    `json:"about"`
+		Notes []string    `json:"notes,omitempty"`
 		Rows  []bench.Row `json:"rows"`
-	}{results.About, rows})
+	}{results.About, results.Notes, rows})
 }
 
 // compare lets the clients take turns.
@@ -89,6 +92,10 @@ func compare(ctx context.Context, rounds int, wanted *regexp.Regexp) (results *b
 				continue
 			}
 			for _, kind := range w.Clients() {
+				if err := bench.Installed(kind); err != nil {
+					results.Note(err.Error())
+					continue
+				}
 				fmt.Fprintf(os.Stderr, "round %d of %d: %s by %s\n", round+1, rounds, w.Name, kind)
 				s, err := measureApart(ctx, w.Name, kind, server)
 				if ctx.Err() != nil {
