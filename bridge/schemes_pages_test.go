@@ -330,6 +330,9 @@ func TestCustomScheme_ServiceWorkersAnswerItsPages(t *testing.T) {
 		want(t, page, `navigator.serviceWorker.register('app://x/sw.js').then(() => navigator.serviceWorker.ready).then(() =>
 			navigator.serviceWorker.controller || new Promise((done) => { navigator.serviceWorker.oncontrollerchange = done })).then(() => 'controlled')`, "controlled")
 		want(t, page, "fetch('/of-worker').then((r) => r.text())", answer)
+		if worker, err := s.ServiceWorkers().StartWorkerForScope(testContext(t), "app://x/"); err != nil || worker.ScriptURL() != "app://x/sw.js" || worker.Scope() != "app://x/" {
+			t.Errorf("the worker is %+v, %v", worker, err)
+		}
 	}
 	t.Run("where the scheme may have them", func(t *testing.T) {
 		handles(t, one, "no-cors", site(appSite))

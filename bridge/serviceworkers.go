@@ -189,6 +189,7 @@ func (sw *ServiceWorkers) StartWorkerForScope(ctx context.Context, scope string)
 		return nil, doing("starting a service worker", err)
 	}
 	defer release()
+	scope = sw.session.protocol.wireURL(scope)
 	v, known := w.active(scope)
 	switch {
 	case !known, v.RunningStatus == "starting":
@@ -632,7 +633,7 @@ func (w *workerWatch) noteVersion(v workerVersion, quietly bool) {
 		r.completed = true
 		w.registrations[v.RegistrationID] = r
 		if !quietly {
-			w.workers.completed.tell(ServiceWorkerRegistration{Scope: r.Scope})
+			w.workers.completed.tell(ServiceWorkerRegistration{Scope: customURL(r.Scope)})
 		}
 	}
 	if v.Status == "redundant" {
@@ -661,7 +662,7 @@ func (w *workerWatch) retire(v, was workerVersion) {
 
 // info is called with the watch locked.
 func (w *workerWatch) info(v workerVersion) ServiceWorkerInfo {
-	return ServiceWorkerInfo{VersionID: v.ID, ScriptURL: v.ScriptURL, Scope: w.registrations[v.RegistrationID].Scope}
+	return ServiceWorkerInfo{VersionID: v.ID, ScriptURL: customURL(v.ScriptURL), Scope: customURL(w.registrations[v.RegistrationID].Scope)}
 }
 
 func (w *workerWatch) version(id int64) workerVersion {
