@@ -62,6 +62,9 @@ func builtIn(scheme string) bool { return scheme == "http" || scheme == "https" 
 // any other is registered. It returns an *InvalidArgumentError when the scheme
 // is handled already, or is Chromium's own (ws, data, chrome and the like).
 func (p *Protocol) Handle(scheme string, handler ProtocolHandler) error {
+	if p.session.life.Err() != nil {
+		return ErrSessionClosed
+	}
 	if !p.add(p.table(scheme), scheme, handler) {
 		return invalidArgument("Failed to register protocol: %s", scheme)
 	}
@@ -114,7 +117,7 @@ func (p *Protocol) intercept(scheme string, h ProtocolHandler) bool {
 func (p *Protocol) add(table map[string]ProtocolHandler, scheme string, h ProtocolHandler) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if h == nil || table[scheme] != nil || !schemeName.MatchString(scheme) || reservedScheme(scheme) {
+	if p.session.life.Err() != nil || h == nil || table[scheme] != nil || !schemeName.MatchString(scheme) || reservedScheme(scheme) {
 		return false
 	}
 	table[scheme] = h

@@ -147,6 +147,25 @@ func TestProtocol_CX86_WhoComesFirstHandles(t *testing.T) {
 	}
 }
 
+func TestProtocol_OfAClosedSession(t *testing.T) {
+	s, err := sharedBrowser(t).FromPartition(testContext(t), t.Name(), PartitionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Protocol().Handle("app", says("")); !errors.Is(err, ErrSessionClosed) {
+		t.Errorf("handling: %v", err)
+	}
+	if s.Protocol().RegisterStringProtocol("app", func(*http.Request) *StringResponse { return nil }) {
+		t.Error("a protocol was registered")
+	}
+	if err := fetchError(t, s, "http://127.0.0.1:1/", FetchOptions{}); !errors.Is(err, ErrSessionClosed) {
+		t.Errorf("fetching: %v", err)
+	}
+}
+
 func TestProtocol_HandlersAnswerWithAnything(t *testing.T) {
 	s := memorySession(t)
 	answer := func(t *testing.T, h ProtocolHandler) (*http.Response, string) {
