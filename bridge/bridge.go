@@ -101,6 +101,9 @@ type Browser struct {
 // *chromium.NotFoundError, *chromium.LockedError and the like, which say what to
 // do, and *HostGoneError when Chromium does not come up.
 func Launch(ctx context.Context, o Options) (*Browser, error) {
+	if err := checkSchemes(o.PrivilegedSchemes); err != nil {
+		return nil, err
+	}
 	binary, err := chromium.Find(o.Binary)
 	if err != nil {
 		return nil, err

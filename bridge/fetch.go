@@ -82,6 +82,9 @@ func (s *Session) Fetch(r *http.Request, o FetchOptions) (*http.Response, error)
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if r == nil || r.URL == nil {
+		return nil, invalidArgument("Fetch takes a request with a URL")
+	}
 	if scheme := r.URL.Scheme; scheme == "data" || scheme == "blob" {
 		return nil, invalidArgument("Fetch takes no %s: URL", scheme)
 	}
@@ -96,9 +99,12 @@ func (s *Session) Fetch(r *http.Request, o FetchOptions) (*http.Response, error)
 	end := func() {
 		stop()
 		cancel(context.Canceled)
+		if r.Body != nil {
+			r.Body.Close() // as package http does, whoever has read it
+		}
 	}
 	f := newFetch(s, o, ctx)
-	response, err := f.follow(r.Clone(ctx))
+	response, err := f.within(ctx, r.Clone(ctx))
 	if err != nil {
 		err = fmt.Errorf("fetching %s: %w", r.URL.Redacted(), err)
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
@@ -135,12 +141,39 @@ type fetch struct {
 	options  FetchOptions
 	passage  passage         // through the listeners of WebRequest
 	response ResponseDetails // the last one
+	unsent   bool            // it came of a listener, before anything was sent
 }
 
 func newFetch(s *Session, o FetchOptions, ctx context.Context) *fetch {
 	f := &fetch{session: s, options: o, passage: newPassage(ctx, s.webRequest)}
 	f.passage.ID = 1<<63 | s.fetches.Add(1) // no request of a page has it
 	return f
+}
+
+// within is follow for as long as ctx lasts, whatever a listener waits for.
+func (f *fetch) within(ctx context.Context, r *http.Request) (*http.Response, error) {
+	if r.Method == "" {
+		r.Method = http.MethodGet
+	}
+	var response *http.Response
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		response, err = f.follow(r)
+	}()
+	select {
+	case <-done:
+		return response, err
+	case <-ctx.Done():
+	}
+	go func() {
+		<-done
+		if response != nil {
+			response.Body.Close()
+		}
+	}()
+	return nil, context.Cause(ctx)
 }
 
 // follow makes the request and those that its responses redirect to.
@@ -159,7 +192,7 @@ func (f *fetch) follow(r *http.Request) (*http.Response, error) {
 		if f.options.Redirect == "error" {
 			return nil, fmt.Errorf("%w: Attempted to redirect, but redirect policy was 'error'", netFailed)
 		}
-		next, err := redirected(r, response.StatusCode, location)
+		next, err := redirected(r, response.StatusCode, location, f.unsent)
 		if err != nil {
 			return nil, err
 		}
@@ -176,6 +209,7 @@ func (f *fetch) once(r *http.Request) (*http.Response, error) {
 	d := RequestDetails{ID: f.passage.ID, URL: shown.String(), Method: r.Method, ResourceType: ResourceXHR, source: fetchSource{r}}
 	f.passage.moveTo(d)
 	before := f.passage.beforeRequest()
+	f.unsent = before.RedirectURL != ""
 	switch {
 	case before.Cancel:
 		return nil, netBlockedByClient
@@ -186,6 +220,7 @@ func (f *fetch) once(r *http.Request) (*http.Response, error) {
 			Body:       http.NoBody,
 		}), nil
 	}
+	r = r.Clone(r.Context()) // the next hop has headers of its own
 	if err := f.addHeaders(r.Context(), r); err != nil {
 		return nil, err
 	}
@@ -208,6 +243,7 @@ func (f *fetch) once(r *http.Request) (*http.Response, error) {
 	}
 	if changed {
 		response.StatusCode, response.Header = now.StatusCode, now.ResponseHeaders.header()
+		response.Status = strings.TrimPrefix(now.StatusLine, "HTTP/1.1 ")
 	}
 	return f.received(response), nil
 }
@@ -272,7 +308,7 @@ func (f *fetch) network(r *http.Request) (*http.Response, error) {
 
 // addHeaders adds what a browser adds, where the caller has said nothing else.
 func (f *fetch) addHeaders(ctx context.Context, r *http.Request) error {
-	if r.Header = r.Header.Clone(); r.Header == nil {
+	if r.Header == nil {
 		r.Header = http.Header{}
 	}
 	if r.URL.Scheme != "http" && r.URL.Scheme != "https" {
@@ -398,8 +434,9 @@ func isRedirect(status int) bool {
 	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308
 }
 
-// redirected is the request that follows a response that redirects.
-func redirected(r *http.Request, status int, location string) (*http.Request, error) {
+// redirected is the request that follows a response that redirects. What was not
+// sent yet has its body still.
+func redirected(r *http.Request, status int, location string, unsent bool) (*http.Request, error) {
 	to, err := r.URL.Parse(location)
 	if err != nil {
 		return nil, netInvalidURL
@@ -421,7 +458,7 @@ func redirected(r *http.Request, status int, location string) (*http.Request, er
 		maps.DeleteFunc(next.Header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Content-") })
 		return next, nil
 	}
-	if r.Body == nil || r.Body == http.NoBody {
+	if r.Body == nil || r.Body == http.NoBody || unsent {
 		return next, nil
 	}
 	if r.GetBody == nil {

@@ -513,3 +513,57 @@ func TestFetch_NSE0700_PassesTheListenersOfWebRequest(t *testing.T) {
 		}
 	})
 }
+
+func TestFetch_CookiesThatAHopSetsAreThoseOfTheNext(t *testing.T) {
+	s, server := memorySession(t), fixture.New(t)
+	server.Handle("/login", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Set-Cookie", "sid=new; Path=/")
+		w.Header().Add("Set-Cookie", "old=; Path=/; Max-Age=0")
+		http.Redirect(w, r, "/cookies", http.StatusFound)
+	})
+	setCookie(t, s, CookieDetails{URL: server.URL("127.0.0.1", "/"), Name: "old", Value: "1"})
+	setCookie(t, s, CookieDetails{URL: server.URL("127.0.0.1", "/login"), Name: "below", Value: "1", Path: "/login"})
+	if got := fetchedText(t, s, server.URL("127.0.0.1", "/login")); got != "sid=new" {
+		t.Errorf("the second hop had the cookies %q", got)
+	}
+}
+
+func TestFetch_ListenerThatWaitsHoldsNobody(t *testing.T) {
+	s := memorySession(t)
+	release, asked := make(chan struct{}), make(chan struct{}, 1)
+	defer close(release)
+	listens(t)(s.WebRequest().OnBeforeRequest(WebRequestFilter{}, func(context.Context, *BeforeRequestDetails) (none BeforeRequestResult) {
+		asked <- struct{}{}
+		<-release
+		return none
+	}))
+	ctx, cancel := context.WithCancel(testContext(t))
+	go func() {
+		<-asked
+		cancel()
+	}()
+	if _, err := s.Fetch(fetchRequest(t, "GET", "http://127.0.0.1:1/", nil).WithContext(ctx), FetchOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestFetch_RedirectOfAListenerKeepsAStreamedBody(t *testing.T) {
+	s, server := memorySession(t), fixture.New(t)
+	server.Handle("/back", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	listens(t)(s.WebRequest().OnBeforeRequest(WebRequestFilter{URLs: []string{"*://*/first"}}, func(context.Context, *BeforeRequestDetails) BeforeRequestResult {
+		return BeforeRequestResult{RedirectURL: server.URL("127.0.0.1", "/back")}
+	}))
+	if _, got := fetched(t, s, fetchRequest(t, "POST", server.URL("127.0.0.1", "/first"), &countingReader{left: 3}), FetchOptions{}); got != "\x00\x01\x02" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestFetch_RefusesWhatIsNoRequest(t *testing.T) {
+	s := memorySession(t)
+	var invalid *InvalidArgumentError
+	for _, r := range []*http.Request{nil, {}} {
+		if _, err := s.Fetch(r, FetchOptions{}); !errors.As(err, &invalid) {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+}

@@ -35,7 +35,8 @@ type Caller struct {
 //
 // Scripts in the isolated world of frames can call it, and those of service
 // workers; the scripts of pages cannot, unless a preload script gives them a
-// way. Who calls is known from Chromium and not from what was sent. f runs in a
+// way. A service worker has one world: its own script can get at what its preload
+// scripts have. Who calls is known from Chromium and not from what was sent. f runs in a
 // goroutine of its own with a context that ends with the caller's document or
 // with the run of the service worker; its result is then nobody's any more.
 //
@@ -223,7 +224,7 @@ func (m *messages) answer(life context.Context, to address, text string, caller 
 	}
 }
 
-func (m *messages) run(life context.Context, name string, argument jsonv2.Value, caller func(context.Context) (Caller, error)) (result any, err error) {
+func (m *messages) run(life context.Context, name string, argument jsonv2.Value, caller func(context.Context) (Caller, error)) (result jsonv2.Value, err error) {
 	m.mu.Lock()
 	f := m.exposed[name]
 	m.mu.Unlock()
@@ -234,7 +235,17 @@ func (m *messages) run(life context.Context, name string, argument jsonv2.Value,
 	if err != nil {
 		return nil, err
 	}
-	if !m.session.browser.safely("Expose "+name, func() { result, err = f(life, from, argument) }) {
+	returned := m.session.browser.safely("Expose "+name, func() { // its methods are the user's too
+		var value any
+		if value, err = f(life, from, argument); err != nil {
+			err = errors.New(err.Error())
+			return
+		}
+		if result, err = jsonv2.Marshal(value); err != nil {
+			err = fmt.Errorf("encoding the result of %q: %w", name, err)
+		}
+	})
+	if !returned {
 		return nil, fmt.Errorf("the handler of %q panicked", name)
 	}
 	return result, err

@@ -58,7 +58,9 @@ func (e NetError) Error() string {
 func (e NetError) reason() string {
 	var b strings.Builder
 	for word := range strings.SplitSeq(netErrorNames[e], "_") {
-		b.WriteString(word[:1] + strings.ToLower(word[1:]))
+		if word != "" { // the code is one of Chromium's
+			b.WriteString(word[:1] + strings.ToLower(word[1:]))
+		}
 	}
 	switch reason := b.String(); reason {
 	case "Aborted", "TimedOut", "AccessDenied", "ConnectionClosed", "ConnectionReset", "ConnectionRefused", "ConnectionAborted",

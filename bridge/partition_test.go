@@ -199,3 +199,16 @@ func TestSessionClose_RefusesTheDefaultSession(t *testing.T) {
 		t.Errorf("closing the default session: %v", err)
 	}
 }
+
+func TestLaunch_RefusesSchemesThatAreNotOnesOwn(t *testing.T) {
+	for _, names := range [][]string{{"http"}, {"APP"}, {""}, {"chrome-x"}, {"app", "app"}} {
+		var o Options
+		for _, name := range names {
+			o.PrivilegedSchemes = append(o.PrivilegedSchemes, PrivilegedScheme{Scheme: name})
+		}
+		var invalid *InvalidArgumentError
+		if _, err := Launch(testContext(t), o); !errors.As(err, &invalid) {
+			t.Errorf("%q: %v", names, err)
+		}
+	}
+}

@@ -53,7 +53,8 @@ type PreloadScript struct {
 	// one world only, its own.
 	World string `json:"world,omitzero"`
 	// AllFrames lets the script run in every frame of a page, and not in the top
-	// one alone: Electron's nodeIntegrationInSubFrames.
+	// one alone: Electron's nodeIntegrationInSubFrames. It does not reach frames
+	// with the attributes sandbox (without allow-same-origin) and srcdoc.
 	AllFrames bool `json:"allFrames,omitzero"`
 }
 

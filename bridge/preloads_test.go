@@ -550,3 +550,36 @@ func TestExpose_TakesJSONAsItIs(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// unencodable is a result that panics on its way.
+type unencodable struct{}
+
+func (unencodable) MarshalJSON() ([]byte, error) { panic("encoding") }
+
+// nilError is an error that panics when it is read.
+type nilError struct{ text string }
+
+func (e *nilError) Error() string { return e.text }
+
+func TestExpose_ResultsAndErrorsThatPanicEndTheCallAlone(t *testing.T) {
+	ctx, s := testContext(t), memorySession(t)
+	if err := Expose(ctx, s, "result", func(context.Context, Caller, any) (unencodable, error) { return unencodable{}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := Expose(ctx, s, "error", func(context.Context, Caller, any) (any, error) {
+		var none *nilError
+		return nil, none
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.RegisterPreloadScript(ctx, PreloadScript{Source: `
+		Promise.allSettled(['result', 'error'].map((name) => bridge.invoke(name))).then((all) => {
+			const told = all.map((one) => one.status).join();
+			addEventListener('DOMContentLoaded', () => { document.title = told });
+			document.title = told;
+		})`}); err != nil {
+		t.Fatal(err)
+	}
+	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/expose"))
+	eventually(t, page, "document.title === 'rejected,rejected'")
+}

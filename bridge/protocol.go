@@ -48,7 +48,8 @@ func newProtocol(s *Session) *Protocol {
 // text/html. The status text is that of the code.
 //
 // A body with a ContentLength of at most a megabyte is given to Chromium at
-// once; every other one is streamed.
+// once; every other one is streamed. The body of a request is in memory when the
+// handler is called, but for files of the disk.
 type ProtocolHandler func(*http.Request) (*http.Response, error)
 
 // schemeName is what a URL can begin with.
@@ -285,11 +286,21 @@ func validResponse(response *http.Response) error {
 	return nil
 }
 
-// closingBody tells when a body is closed, once.
+// closingBody tells when a body is closed, once. A body that panics when it is
+// read ends with an error.
 type closingBody struct {
 	io.ReadCloser
 	close func()
 	once  sync.Once
+}
+
+func (b *closingBody) Read(p []byte) (n int, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			n, err = 0, fmt.Errorf("%w: reading the body panicked: %v", netUnexpected, r)
+		}
+	}()
+	return b.ReadCloser.Read(p)
 }
 
 func (b *closingBody) Close() (err error) {

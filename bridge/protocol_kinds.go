@@ -76,7 +76,7 @@ func readableByAll(r *http.Response, err error) (*http.Response, error) {
 // StringResponse is the response of a string protocol.
 type StringResponse struct {
 	ProtocolResponse
-	Data string
+	Data string // the body
 }
 
 func (p *StringResponse) answer(*Session, *http.Request) (*http.Response, error) {
@@ -86,7 +86,7 @@ func (p *StringResponse) answer(*Session, *http.Request) (*http.Response, error)
 // BufferResponse is the response of a buffer protocol.
 type BufferResponse struct {
 	ProtocolResponse
-	Data []byte
+	Data []byte // the body
 }
 
 func (p *BufferResponse) answer(*Session, *http.Request) (*http.Response, error) {
@@ -123,14 +123,16 @@ func (p *FileResponse) answer(_ *Session, r *http.Request) (*http.Response, erro
 	if !filepath.IsAbs(p.Path) {
 		return nil, netFileNotFound
 	}
-	file, err := os.Open(p.Path)
+	info, err := os.Stat(p.Path) // opening a pipe would wait for its other end
+	if err == nil && !info.Mode().IsRegular() {
+		err = netFileNotFound
+	}
 	if err != nil {
 		return nil, netError(err)
 	}
-	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		file.Close()
-		return nil, netFileNotFound
+	file, err := os.Open(p.Path)
+	if err != nil {
+		return nil, netError(err)
 	}
 	head := *p
 	head.MimeType = cmp.Or(p.MimeType, mime.TypeByExtension(filepath.Ext(p.Path)), "application/octet-stream")
@@ -153,6 +155,7 @@ func (p *FileResponse) answer(_ *Session, r *http.Request) (*http.Response, erro
 }
 
 // HTTPResponse is the response of an http protocol: another request answers it.
+// Of ProtocolResponse it takes Error, and Headers, which are those of the request.
 type HTTPResponse struct {
 	ProtocolResponse
 	// URL is what is asked, with http or https.

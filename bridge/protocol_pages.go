@@ -64,6 +64,9 @@ func (p *Protocol) handle(ctx context.Context, paused *cdp.PausedRequest) bool {
 		return p.redirectToScheme(ctx, paused)
 	}
 	url := customURL(paused.Request.URL)
+	if url != paused.Request.URL && !p.standsFor(paused.Request.URL, url) {
+		return false
+	}
 	scheme, _, _ := strings.Cut(url, ":")
 	h := p.handler(scheme)
 	if h == nil {
@@ -74,6 +77,13 @@ func (p *Protocol) handle(ctx context.Context, paused *cdp.PausedRequest) bool {
 		p.session.browser.log.Debug("a request could not be answered", "url", url, "error", err)
 	}
 	return true
+}
+
+// standsFor reports whether a URL is the one that stands for another, and not its
+// twin without encryption.
+func (p *Protocol) standsFor(wire, custom string) bool {
+	protocol, _, _ := strings.Cut(wire, ":")
+	return strings.HasPrefix(p.wireURL(custom), protocol+":")
 }
 
 // redirectToScheme makes Chromium follow a redirect to a registered scheme.
@@ -197,11 +207,15 @@ func (p *protocolReply) fail(ctx context.Context, cause error) error {
 
 func (p *protocolReply) fulfill(ctx context.Context, r *http.Response) error {
 	defer r.Body.Close()
+	defer context.AfterFunc(ctx, func() { r.Body.Close() })() // whatever it waits for
 	body := []byte{}
 	if hasBody(p.paused.Request.Method, r.StatusCode) {
 		var err error
 		if body, err = io.ReadAll(io.LimitReader(r.Body, largestFulfilled+1)); err != nil {
 			return p.fail(ctx, netError(err))
+		}
+		if int64(len(body)) < r.ContentLength {
+			return p.fail(ctx, netLengthMismatch)
 		}
 	}
 	if len(body) > largestFulfilled {

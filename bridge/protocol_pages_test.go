@@ -440,3 +440,79 @@ func TestProtocol_NSE0708_ListenersComeBeforeHandlers(t *testing.T) {
 
 // second is the error of a call that gives something else first.
 func second[T any](_ T, err error) error { return err }
+
+// panicking is a body that panics.
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("body") }
+
+func TestProtocol_HandlersThatMisbehaveEndTheirRequestAlone(t *testing.T) {
+	s := memorySession(t)
+	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/misbehave"))
+	release := make(chan struct{})
+	defer close(release)
+	blocked := &watched{blockedReader{release}, make(chan struct{})}
+	asked := make(chan struct{}, 9)
+	handles(t, s, "http", func(r *http.Request) (*http.Response, error) {
+		switch r.URL.Path {
+		case "/code":
+			return nil, NetError(5)
+		case "/none":
+			return nil, NetError(0)
+		case "/panic":
+			return &http.Response{ContentLength: 5, Body: io.NopCloser(panicking{})}, nil
+		case "/panic/streamed":
+			return &http.Response{ContentLength: -1, Body: io.NopCloser(panicking{})}, nil
+		case "/short":
+			return &http.Response{ContentLength: 10, Body: io.NopCloser(strings.NewReader("abc"))}, nil
+		case "/blocks":
+			asked <- struct{}{}
+			return &http.Response{ContentLength: 5, Body: blocked}, nil
+		}
+		return textResponse("well"), nil
+	})
+	for _, path := range []string{"/code", "/none", "/panic", "/panic/streamed", "/short"} {
+		if got := pageFetch(t, page, path, nil); !got.Failed {
+			t.Errorf("%s: the page got %+v", path, got)
+		}
+	}
+	if got := pageFetch(t, page, "/well", nil); got.Text != "well" {
+		t.Errorf("then the page got %+v", got)
+	}
+	want(t, page, "fetch('/blocks'), 1", 1)
+	next(t, asked)
+	if err := page.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-blocked.closed:
+	case <-testContext(t).Done():
+		t.Error("a body that blocks was not closed with its page")
+	}
+}
+
+// blockedReader is a body that never comes.
+type blockedReader struct{ never chan struct{} }
+
+func (b blockedReader) Read([]byte) (int, error) {
+	<-b.never
+	return 0, io.EOF
+}
+
+func TestProtocol_NoHostStandsForWhatIsNotTheProgramsOwn(t *testing.T) {
+	s := memorySession(t)
+	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/other"))
+	secret := filepath.Join(t.TempDir(), "secret.txt")
+	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Protocol().InterceptFileProtocol("file", func(r *http.Request) *FileResponse { return &FileResponse{Path: filePath(r.URL)} }) {
+		t.Fatal("not intercepted")
+	}
+	listens(t)(s.WebRequest().OnBeforeRequest(WebRequestFilter{}, func(context.Context, *BeforeRequestDetails) (none BeforeRequestResult) { return none }))
+	for _, protocol := range []string{"http", "https"} {
+		if got := pageFetch(t, page, protocol+"://file.cdpbridge.invalid"+filepath.ToSlash(secret), nil); !got.Failed {
+			t.Errorf("a page of the web has read %q", got.Text)
+		}
+	}
+}

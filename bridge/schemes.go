@@ -9,7 +9,9 @@ import (
 // Electron's CustomScheme. A registered scheme that is not in
 // Options.PrivilegedSchemes has no privileges.
 type PrivilegedScheme struct {
-	Scheme     string
+	// Scheme is its name in lower case, without a colon.
+	Scheme string
+	// Privileges are what its pages may do.
 	Privileges SchemePrivileges
 }
 
@@ -21,15 +23,16 @@ type SchemePrivileges struct {
 	Standard bool
 	// Secure makes the documents secure contexts.
 	Secure bool
-	// BypassCSP lets every page load from the scheme whatever its content
-	// security policy says.
+	// BypassCSP is accepted and has no effect yet: pages load from the scheme as
+	// their content security policy says.
 	BypassCSP bool
 	// AllowServiceWorkers lets documents register service workers.
 	AllowServiceWorkers bool
 	// SupportFetchAPI lets fetch ask for the scheme's URLs.
 	SupportFetchAPI bool
 	// CORSEnabled lets other origins ask for the scheme's URLs by the rules of
-	// CORS. Without it such a request fails before the handler.
+	// CORS. Without it they read nothing, whatever the handler allows; fetch and
+	// XMLHttpRequest of such a URL fail before the handler is asked.
 	CORSEnabled bool
 	// Stream is accepted: bodies are streamed always.
 	Stream bool
@@ -60,9 +63,22 @@ func newSchemes(privileged []PrivilegedScheme) schemes {
 	return s
 }
 
+// checkSchemes refuses what can be no scheme of the program's own.
+func checkSchemes(privileged []PrivilegedScheme) error {
+	seen := map[string]bool{}
+	for _, p := range privileged {
+		if !isCustom(p.Scheme) || seen[p.Scheme] {
+			return invalidArgument("Options.PrivilegedSchemes: %q is not a scheme of one's own, in lower case and once", p.Scheme)
+		}
+		seen[p.Scheme] = true
+	}
+	return nil
+}
+
 // wire is the URL that stands for one of a custom scheme.
 func (s schemes) wire(custom string) string {
 	scheme, rest, _ := strings.Cut(custom, ":")
+	scheme = strings.ToLower(scheme)
 	origin := "http://"
 	if s[scheme].Secure {
 		origin = "https://"
@@ -142,10 +158,16 @@ func splitWire(wire string) (scheme, host, path string, ok bool) {
 		return "", "", "", false
 	}
 	if opaque, is := strings.CutSuffix(name, opaqueLabel); is {
-		return schemeUnescaper.Replace(opaque), opaqueHost, path, true
-	}
-	if at := strings.LastIndexByte(name, '.'); at >= 0 {
+		name, host = opaque, opaqueHost
+	} else if at := strings.LastIndexByte(name, '.'); at >= 0 {
 		host, name = name[:at], name[at+1:]
 	}
-	return schemeUnescaper.Replace(name), host, path, true
+	scheme = schemeUnescaper.Replace(name)
+	return scheme, host, path, isCustom(scheme)
+}
+
+// isCustom reports whether a scheme can be the program's own. No host may stand
+// for any other: a page could take it for a way to what is not its business.
+func isCustom(scheme string) bool {
+	return schemeName.MatchString(scheme) && !builtIn(scheme) && !reservedScheme(scheme)
 }

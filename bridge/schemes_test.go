@@ -7,6 +7,7 @@ func TestSchemes_URLsGoToTheWireAndBack(t *testing.T) {
 	for _, c := range []struct{ custom, wire, back string }{
 		{"app://host/a/b?c#d", "https://host.app.cdpbridge.invalid/a/b?c#d", ""},
 		{"app://a.b.c/", "https://a.b.c.app.cdpbridge.invalid/", ""},
+		{"APP://host/", "https://host.app.cdpbridge.invalid/", "app://host/"},
 		{"app://host", "https://host.app.cdpbridge.invalid/", "app://host/"},
 		{"app://host?q", "https://host.app.cdpbridge.invalid/?q", "app://host/?q"},
 		{"app://host:1234/p", "https://host.app.cdpbridge.invalid/p", "app://host/p"},
@@ -26,7 +27,8 @@ func TestSchemes_URLsGoToTheWireAndBack(t *testing.T) {
 			t.Errorf("%s comes back as %s, not %s", c.wire, got, c.back)
 		}
 	}
-	for _, other := range []string{"", "https://a.test/", "about:blank", "https://cdpbridge.invalid/", "https://x.cdpbridge.invalid.test/", "file:///x", "data:,https://a.app.cdpbridge.invalid/"} {
+	for _, other := range []string{"https://etc.file.cdpbridge.invalid/passwd", "https://bank.test.https.cdpbridge.invalid/", "http://x.chrome.cdpbridge.invalid/",
+		"", "https://a.test/", "about:blank", "https://cdpbridge.invalid/", "https://x.cdpbridge.invalid.test/", "file:///x", "data:,https://a.app.cdpbridge.invalid/"} {
 		if got := customURL(other); got != other {
 			t.Errorf("%s becomes %s", other, got)
 		}

@@ -339,8 +339,8 @@ func (s *Session) finish() {
 
 // explain puts the bridge's errors in the place of the connection's.
 func (s *Session) explain(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, ErrSessionClosed) {
+		return err
 	}
 	s.mu.Lock()
 	closed := s.closed

@@ -32,6 +32,8 @@ type ResponseBodyDetails struct {
 // io.TeeReader(body, w). With several listeners each gets what the one before it
 // has returned.
 //
+// It is not called for what the handlers of Protocol answer, nor for Session.Fetch.
+//
 // The page gets nothing before the reader has ended: Chromium takes the body of
 // a response in one piece. One of more than 8 MiB waits in a temporary file and
 // goes to the page through 127.0.0.1, by an address that is good for one

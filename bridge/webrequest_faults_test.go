@@ -571,3 +571,21 @@ func TestWebRequest_RequestsUnderWayAreForgottenWithTheLastListener(t *testing.T
 	open()
 	want(t, page, "got", "small,small")
 }
+
+func TestWebRequest_RedirectToWhatIsNoURLGoesNowhere(t *testing.T) {
+	s, server := memorySession(t), fixture.New(t)
+	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/redirects"))
+	for _, to := range []string{"http://a.test:1/\r\nX: 1", "\x00", "/relative", "a.test"} {
+		remove, err := s.WebRequest().OnBeforeRequest(WebRequestFilter{URLs: []string{"*://*/cors/allowed"}}, func(context.Context, *BeforeRequestDetails) BeforeRequestResult {
+			return BeforeRequestResult{RedirectURL: to}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, page, "fetch('"+server.URL("b.test", "/cors/allowed")+"').then(() => 'answered', () => 'failed')", "failed")
+		remove()
+	}
+	if n := server.Count("/cors/allowed"); n != 0 {
+		t.Errorf("%d requests went where they were going", n)
+	}
+}

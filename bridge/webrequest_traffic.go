@@ -2,7 +2,9 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 
@@ -138,8 +140,12 @@ func (t *traffic) atRequest(x *exchange, p *cdp.PausedRequest) (handled bool) {
 		return true
 	case before.RedirectURL != "":
 		response := redirectTo(t.web.session.protocol.wireURL(before.RedirectURL), p.Request.Header("Origin"))
+		if to, err := url.Parse(before.RedirectURL); err != nil || !to.IsAbs() {
+			t.failed(p, fmt.Errorf("%q is no absolute URL to redirect to", before.RedirectURL)) // it does not go where it was going
+			return true
+		}
 		x.beforeRedirect(response, before.RedirectURL)
-		t.answered(p, p.Fulfill(x.ctx, cdp.Response{Code: response.StatusCode, Phrase: internalRedirect, Headers: response.ResponseHeaders}))
+		t.failed(p, p.Fulfill(x.ctx, cdp.Response{Code: response.StatusCode, Phrase: internalRedirect, Headers: response.ResponseHeaders}))
 		return true
 	}
 	headers := sync.OnceValue(func() Headers { return p.Request.Headers() })
