@@ -357,7 +357,7 @@ func (h *host) reserve() bool {
 		created--
 	}
 	o := h.browser.opts
-	if h.retired || h.closing || h.life.Err() != nil || created+h.reserved >= o.ContextsPerHost || h.clients >= o.ClientsPerHost {
+	if h.retired || h.closing || h.tree.Conn().Err() != nil || created+h.reserved >= o.ContextsPerHost || h.clients >= o.ClientsPerHost {
 		return false
 	}
 	h.reserved++

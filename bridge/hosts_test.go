@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 )
@@ -56,5 +57,29 @@ func TestOwnProcess_GivesASessionInMemoryAHostAndLeavesNothingOnDisk(t *testing.
 	case <-host.process.Done():
 	default:
 		t.Error("its process goes on")
+	}
+}
+
+func TestFromPartition_InTheInstantOfACrashTakesAnotherProcess(t *testing.T) {
+	ctx := testContext(t)
+	b, err := Launch(ctx, testOptions(sharedServer(t), testDir(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for i := range 3 {
+		b.mu.Lock()
+		process := b.hosts[len(b.hosts)-1].process
+		b.mu.Unlock()
+		go process.Kill()
+		s, err := b.FromPartition(ctx, fmt.Sprint("crash-", i), PartitionOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// It may have been made just before the crash: its first page tells.
+		if _, err := s.NewPage(ctx, ""); err != nil && !errors.Is(err, ErrHostGone) {
+			t.Error(err)
+		}
+		<-process.Done()
 	}
 }

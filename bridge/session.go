@@ -217,21 +217,30 @@ func (p *place) vacate(ctx context.Context) error {
 // settle finds or starts a host and makes the session's context there.
 func (s *Session) settle(ctx context.Context) (*place, error) {
 	if s.key.memory && !s.opts.OwnProcess {
-		h, err := s.browser.pooledHost(ctx)
-		if err != nil {
-			return nil, err
+		at, err := s.shareHost(ctx)
+		if errors.Is(err, ErrHostGone) { // it was about to end when it was chosen
+			at, err = s.shareHost(ctx)
 		}
-		id, err := h.createContext(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		return &place{h, id}, nil
+		return at, err
 	}
 	h, err := s.ownHost(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &place{h, h.defaultContext}, nil
+}
+
+// shareHost makes a context in a host of the pool.
+func (s *Session) shareHost(ctx context.Context) (*place, error) {
+	h, err := s.browser.pooledHost(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := h.createContext(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return &place{h, id}, nil
 }
 
 // ownHost starts the host whose default context is the session.
