@@ -245,6 +245,7 @@ func (f *fetch) once(r *http.Request) (*http.Response, error) {
 		response.StatusCode, response.Header = now.StatusCode, now.ResponseHeaders.header()
 		response.Status = strings.TrimPrefix(now.StatusLine, "HTTP/1.1 ")
 	}
+	f.passage.changeHTTPBody(response)
 	return f.received(response), nil
 }
 

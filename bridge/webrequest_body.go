@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 )
@@ -32,10 +33,9 @@ type ResponseBodyDetails struct {
 // io.TeeReader(body, w). With several listeners each gets what the one before it
 // has returned.
 //
-// It is not called for what the handlers of Protocol answer, nor for Session.Fetch.
-//
-// The page gets nothing before the reader has ended: Chromium takes the body of
-// a response in one piece. One of more than 8 MiB waits in a temporary file and
+// What a handler of Protocol answers, and the response of Session.Fetch, stay
+// streams. Of other responses the page gets nothing before the reader has ended:
+// Chromium takes the body of a response in one piece. One of more than 8 MiB waits in a temporary file and
 // goes to the page through 127.0.0.1, by an address that is good for one
 // request; the page is led there over a redirect to the same URL, so
 // Response.redirected is true, and a fetch that follows no redirects (redirect:
@@ -50,7 +50,7 @@ const wholeBody = 8 << 20
 
 // changeBody is the body as the listeners want it. changed is false if none of
 // them has touched it.
-func (p *passage) changeBody(response ResponseDetails, body *cdp.Body) (out io.Reader, changed bool) {
+func (p *passage) changeBody(response ResponseDetails, body takenReader) (out io.Reader, changed bool) {
 	out = body
 	failed := false
 	eachListener(p.ctx, p, "OnResponseBody", &p.web.responseBody, func(l func(context.Context, *ResponseBodyDetails, io.Reader) io.Reader) bool {
@@ -67,9 +67,49 @@ func (p *passage) changeBody(response ResponseDetails, body *cdp.Body) (out io.R
 	return out, changed || body.Taken()
 }
 
+// takenReader knows whether anybody has read of it.
+type takenReader interface {
+	io.Reader
+	Taken() bool
+}
+
 type errorReader struct{ err error }
 
 func (r errorReader) Read([]byte) (int, error) { return 0, r.err }
+
+// httpBody is the body of a response that is not Chromium's.
+type httpBody struct {
+	io.ReadCloser
+	taken atomic.Bool
+}
+
+func (b *httpBody) Read(p []byte) (int, error) {
+	b.taken.Store(true)
+	return b.ReadCloser.Read(p)
+}
+
+// Taken reports whether anybody has read of the body.
+func (b *httpBody) Taken() bool { return b.taken.Load() }
+
+// changeHTTPBody takes the body of a response that is not Chromium's through the
+// listeners, as a stream.
+func (p *passage) changeHTTPBody(r *http.Response) {
+	encoded := r.Header.Get("Content-Encoding") != "" // by a handler, which gave it as it is to arrive
+	if encoded || len(p.web.responseBody.present()) == 0 || !hasBody(p.Method, r.StatusCode) || isRedirect(r.StatusCode) {
+		return
+	}
+	body := &httpBody{ReadCloser: r.Body}
+	out, changed := p.changeBody(responseDetails(r), body)
+	if !changed {
+		return
+	}
+	r.Body = &closingBody{ReadCloser: struct {
+		io.Reader
+		io.Closer
+	}{out, r.Body}, close: func() {}}
+	r.ContentLength = -1
+	r.Header.Del("Content-Length")
+}
 
 // hasBody reports whether a response that leads nowhere else can have a body.
 func hasBody(method string, status int) bool {

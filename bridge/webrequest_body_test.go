@@ -180,3 +180,31 @@ func TestWebRequest_TwoSessionsHaveTheirOwnBodies(t *testing.T) {
 	want(t, page1, "fetch('/small').then(r => r.text())", "SMALL")
 	want(t, page2, "fetch('/small').then(r => r.text())", "small")
 }
+
+func TestWebRequest_BodiesOfHandlersAndOfFetchAreChangedAsTheyCome(t *testing.T) {
+	s := memorySession(t)
+	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/bodies"))
+	handles(t, s, "http", func(r *http.Request) (*http.Response, error) {
+		if r.URL.Path == "/endless" {
+			reader, writer := io.Pipe()
+			go io.WriteString(writer, "first")
+			return &http.Response{ContentLength: -1, Body: reader}, nil
+		}
+		return textResponse("text"), nil
+	})
+	listens(t)(s.WebRequest().OnResponseBody(WebRequestFilter{URLs: []string{"*://a.test/*s"}}, func(_ context.Context, d *ResponseBodyDetails, body io.Reader) io.Reader {
+		return io.MultiReader(strings.NewReader("before "), body)
+	}))
+	want(t, page, `(async () => {
+		const body = (await fetch('/endless?changes')).body.getReader()
+		let text = ''
+		while (text.length < 12) text += new TextDecoder().decode((await body.read()).value)
+		return text
+	})()`, "before first")
+	if got := pageFetch(t, page, "/changes", nil); got.Text != "before text" {
+		t.Errorf("the page got %+v", got)
+	}
+	if got := fetchedText(t, s, strings.Replace(page.URL(), "/page/bodies", "/changes", 1)); got != "before text" {
+		t.Errorf("Fetch got %q", got)
+	}
+}

@@ -37,6 +37,7 @@ func (t *traffic) received(ctx context.Context, p *cdp.PausedRequest, r *http.Re
 	if redirect := redirectURL(x.URL, x.response); redirect != "" {
 		x.beforeRedirect(x.response, redirect)
 	}
+	x.changeHTTPBody(r)
 	return false
 }
 
