@@ -32,7 +32,8 @@ type host struct {
 	// target but on the browser itself.
 	workerScripts *cdp.Interception
 
-	extension hostExtension
+	extensions ownExtensions
+	policies   *policies
 
 	defaultContext string
 
@@ -143,7 +144,8 @@ func (b *Browser) beginStart(ctx context.Context) (context.Context, func(), erro
 // connectHost makes a host of a connection and waits for its first sign of
 // life.
 func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport, p *chromium.Process, owner *Session) (*host, error) {
-	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}}
+	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}, policies: newPolicies()}
+	h.extensions.pages = map[string]string{}
 	h.life, h.end = context.WithCancelCause(context.Background())
 	h.tree = cdp.NewTree(t, cdp.ConnOptions{
 		Cause: h.ended,

@@ -30,6 +30,7 @@ type Session struct {
 	transport      *http.Transport // of Fetch
 	fetches        atomic.Uint64
 	network        *networkDomain
+	emulation      *emulation
 	webRequest     *WebRequest
 	preloads       *preloads
 	messages       *messages
@@ -83,12 +84,13 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.schemePages = newSchemePages(s)
 	s.transport = newTransport(s.life)
 	s.network = newNetworkDomain(o.NoCache)
+	s.emulation = newEmulation(s.network)
 	s.webRequest = newWebRequest(s)
 	s.preloads = newPreloads(s)
 	s.messages = newMessages(s)
 	s.serviceWorkers = newServiceWorkers(s)
 	s.agents = newAgents(s.interception, s.network)
-	s.topics = []topic{s.network, s.agents, s.serviceWorkers, s.messages, s.preloads, s.schemePages}
+	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.messages, s.preloads, s.schemePages}
 	return s
 }
 
