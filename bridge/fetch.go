@@ -294,7 +294,7 @@ func (f *fetch) answer(r *http.Request) (*http.Response, error) {
 // network makes a request of the network, with the session's cookies.
 func (f *fetch) network(r *http.Request) (*http.Response, error) {
 	ctx, s := r.Context(), f.session
-	response, err := s.transport.RoundTrip(r)
+	response, err := f.authenticated(r)
 	if err != nil {
 		return nil, netError(err)
 	}

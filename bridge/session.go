@@ -31,6 +31,8 @@ type Session struct {
 	fetches        atomic.Uint64
 	network        *networkDomain
 	emulation      *emulation
+	auth           *authentication
+	credentials    *credentialStore // of Fetch
 	webRequest     *WebRequest
 	preloads       *preloads
 	messages       *messages
@@ -85,6 +87,8 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.transport = newTransport(s.life)
 	s.network = newNetworkDomain(o.NoCache)
 	s.emulation = newEmulation(s.network)
+	s.auth = &authentication{session: s}
+	s.credentials = newCredentialStore()
 	s.webRequest = newWebRequest(s)
 	s.preloads = newPreloads(s)
 	s.messages = newMessages(s)

@@ -396,7 +396,7 @@ func (s *Session) clearTypes(ctx context.Context, types []string, all bool) erro
 		failed.note(s.ClearCache(ctx), "cache")
 	}
 	if slices.Contains(types, "downloads") {
-		failed.note(s.removeBrowsingData(ctx, removalOptions{}, "downloads"), "downloads")
+		failed.note(s.clearing(ctx, []string{"downloads"}, func(at *place) error { return at.removeBrowsingData(ctx, removalOptions{}, "downloads") }), "downloads")
 	}
 	if slices.Contains(types, "backgroundFetch") && !all {
 		failed.note(errBackgroundFetch, "backgroundFetch")

@@ -40,7 +40,7 @@ func (s *Session) clearOrigins(ctx context.Context, types []string, named bool, 
 		able = append(able, "cacheStorage")
 	}
 	if len(able) > 0 {
-		failed.note(s.clearing(ctx, able, func(*place) error { return s.removeBrowsingData(ctx, options, able...) }), able...)
+		failed.note(s.clearing(ctx, able, func(at *place) error { return at.removeBrowsingData(ctx, options, able...) }), able...)
 	}
 	return failed.err()
 }
@@ -64,12 +64,8 @@ func (s *Session) areOrigins(ctx context.Context, origins []string) error {
 	return doing("clearing storage", s.explain(err))
 }
 
-// removeBrowsingData calls chrome.browsingData.remove in the session's context.
-func (s *Session) removeBrowsingData(ctx context.Context, options removalOptions, types ...string) error {
-	at, err := s.place(ctx)
-	if err != nil {
-		return err
-	}
+// removeBrowsingData calls chrome.browsingData.remove in the place's context.
+func (p *place) removeBrowsingData(ctx context.Context, options removalOptions, types ...string) error {
 	if options.OriginTypes == nil {
 		options.OriginTypes = map[string]bool{"unprotectedWeb": true, "protectedWeb": true}
 	}
@@ -77,7 +73,7 @@ func (s *Session) removeBrowsingData(ctx context.Context, options removalOptions
 	for _, name := range types {
 		remove[name] = true
 	}
-	return at.inExtension(ctx, browsingDataExtension, "(options, types) => chrome.browsingData.remove(options, types)", nil, options, remove)
+	return p.inExtension(ctx, browsingDataExtension, "(options, types) => chrome.browsingData.remove(options, types)", nil, options, remove)
 }
 
 // note adds what has failed.
