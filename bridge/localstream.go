@@ -25,7 +25,7 @@ import (
 type localStreams struct {
 	mu      sync.Mutex
 	server  *http.Server
-	port    int
+	suffix  string                  // of all addresses, after the token
 	offered map[string]*localStream // by token
 	ended   chan struct{}           // closed when the server has
 	closed  bool
@@ -63,7 +63,7 @@ func (l *localStreams) offer(ctx context.Context, h http.Handler, unwanted func(
 	l.offered[token] = &localStream{h, context.AfterFunc(ctx, withdraw)}
 	// Chromium opens six connections to a host and no more. It finds all names
 	// below localhost on the loopback device without asking anybody.
-	return fmt.Sprintf("http://%s.localhost:%d/", token, l.port), withdraw, nil
+	return "http://" + token + l.suffix, withdraw, nil
 }
 
 func (l *localStreams) start() error {
@@ -71,7 +71,7 @@ func (l *localStreams) start() error {
 	if err != nil {
 		return err
 	}
-	l.port = listener.Addr().(*net.TCPAddr).Port
+	l.suffix = fmt.Sprintf(".localhost:%d/", listener.Addr().(*net.TCPAddr).Port)
 	l.ended = make(chan struct{})
 	l.server = &http.Server{Handler: l, ReadHeaderTimeout: 10 * time.Second}
 	l.server.SetKeepAlivesEnabled(false) // nobody comes to an address again
@@ -146,7 +146,7 @@ func (f *flushWriter) Write(b []byte) (int, error) {
 func (l *localStreams) has(url string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.server != nil && strings.HasPrefix(url, "http://") && strings.HasSuffix(url, fmt.Sprintf(".localhost:%d/", l.port))
+	return l.server != nil && strings.HasPrefix(url, "http://") && strings.HasSuffix(url, l.suffix)
 }
 
 // close ends the server and what it serves.
