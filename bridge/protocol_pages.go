@@ -38,7 +38,7 @@ func (p *Protocol) patterns() []cdp.Pattern {
 	}
 	if len(p.registered) > 0 {
 		// Redirects to a scheme, which Chromium does not follow.
-		patterns = append(patterns, cdp.Pattern{URLPattern: "http*", ResourceType: "Document", RequestStage: "Response"})
+		patterns = append(patterns, cdp.Pattern{URLPattern: "http*", ResourceType: document, RequestStage: "Response"})
 	}
 	return patterns
 }
@@ -221,13 +221,7 @@ func (p *protocolReply) fulfill(ctx context.Context, r *http.Response) error {
 	if len(body) > largestFulfilled {
 		return p.fail(ctx, fmt.Errorf("%w: a body of more than %d bytes for a file: URL", netFailed, largestFulfilled))
 	}
-	var headers []cdp.Header
-	for name, values := range r.Header {
-		for _, value := range values {
-			headers = append(headers, cdp.Header{Name: name, Value: value})
-		}
-	}
-	return p.paused.Fulfill(ctx, cdp.Response{Code: r.StatusCode, Phrase: http.StatusText(r.StatusCode), Headers: headers, Body: body})
+	return p.paused.Fulfill(ctx, cdp.Response{Code: r.StatusCode, Phrase: http.StatusText(r.StatusCode), Headers: headersOf(r.Header), Body: body})
 }
 
 // largestFulfilled is the size in bytes of the largest body that fits in a
