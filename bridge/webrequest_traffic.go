@@ -20,7 +20,7 @@ type traffic struct {
 
 	// Guarded by WebRequest.mu.
 	release func() // the domain Network, nil where it is not needed
-	scripts serviceWorkerScripts
+	scripts *scriptRoute
 
 	mu        sync.Mutex
 	following map[string]*exchange // by network id, with the domain Network only
@@ -34,6 +34,7 @@ const webRequestOrder = -100
 func newTraffic(w *WebRequest) *traffic {
 	t := &traffic{web: w, following: map[string]*exchange{}, arrived: map[*cdp.PausedRequest]arrival{}, served: map[uint64]servedBody{}}
 	t.route = &cdp.Route{Order: webRequestOrder, Handle: t.handle, Arrived: t.arrive, Observe: t.observe}
+	t.scripts = newScriptRoute(webRequestOrder, t.handle)
 	return t
 }
 
@@ -53,7 +54,7 @@ func (t *traffic) update() {
 		t.release = nil
 		t.unfollow()
 	}
-	t.scripts.update(t)
+	t.updateScripts()
 }
 
 // manyPatterns is how many patterns Chromium is given to compare each request
