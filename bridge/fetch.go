@@ -214,6 +214,9 @@ func (f *fetch) once(r *http.Request) (*http.Response, error) {
 	case before.Cancel:
 		return nil, netBlockedByClient
 	case before.RedirectURL != "":
+		if err := before.checkRedirect(); err != nil {
+			return nil, fmt.Errorf("%w: %w", netFailed, err)
+		}
 		return f.received(&http.Response{
 			StatusCode: http.StatusTemporaryRedirect,
 			Header:     redirectTo(before.RedirectURL, "").ResponseHeaders.header(),

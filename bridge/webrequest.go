@@ -161,7 +161,8 @@ type BeforeRequestResult struct {
 	// RedirectURL.
 	Cancel bool
 	// RedirectURL sends the request to another URL, with its method and body.
-	// The page sees a redirect (307).
+	// The page sees a redirect (307). What is no absolute URL ends the request
+	// with net::ERR_FAILED.
 	RedirectURL string
 }
 

@@ -140,11 +140,11 @@ func (t *traffic) atRequest(x *exchange, p *cdp.PausedRequest) (handled bool) {
 		t.answered(p, p.Fail(x.ctx, blocked))
 		return true
 	case before.RedirectURL != "":
-		response := redirectTo(t.web.session.protocol.wireURL(before.RedirectURL), p.Request.Header("Origin"))
-		if to, err := url.Parse(before.RedirectURL); err != nil || !to.IsAbs() {
-			t.failed(p, fmt.Errorf("%q is no absolute URL to redirect to", before.RedirectURL)) // it does not go where it was going
+		if err := before.checkRedirect(); err != nil {
+			t.failed(p, err) // it does not go where it was going
 			return true
 		}
+		response := redirectTo(t.web.session.protocol.wireURL(before.RedirectURL), p.Request.Header("Origin"))
 		x.beforeRedirect(response, before.RedirectURL)
 		t.failed(p, p.Fulfill(x.ctx, cdp.Response{Code: response.StatusCode, Phrase: internalRedirect, Headers: response.ResponseHeaders}))
 		return true
@@ -171,6 +171,15 @@ const (
 	blocked          = "BlockedByClient"
 	internalRedirect = "Internal Redirect"
 )
+
+// checkRedirect is an error where a listener redirects to what is no absolute
+// URL.
+func (r BeforeRequestResult) checkRedirect() error {
+	if to, err := url.Parse(r.RedirectURL); err != nil || !to.IsAbs() {
+		return fmt.Errorf("%q is no absolute URL to redirect to", r.RedirectURL)
+	}
+	return nil
+}
 
 // redirectTo is the response that sends a request elsewhere. A page of another
 // origin may follow it.
