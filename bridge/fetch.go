@@ -236,8 +236,8 @@ func (f *fetch) once(r *http.Request) (*http.Response, error) {
 	}
 	f.passage.sendHeaders(headersOf(r.Header))
 	response, err := f.answer(r)
-	if err != nil {
-		return nil, err
+	if err != nil || !f.passage.heard {
+		return response, err
 	}
 	now, changed, cancel := f.passage.headersReceived(responseDetails(response))
 	if cancel {
