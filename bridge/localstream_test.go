@@ -1,0 +1,31 @@
+package bridge
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestLocalStreams_AreLetInBesideWhatTheCallerSays(t *testing.T) {
+	l := newLocalStreams()
+	defer l.close()
+	given := []string{"--ip-address-space-overrides=10.0.0.1:1=public", "--ip-address-space-overrides=10.0.0.1:2=local", "--lang=fr"}
+	for _, c := range []struct{ args, want []string }{
+		{nil, []string{addressSpaces}},
+		{given[2:], []string{"--lang=fr", addressSpaces}},
+		{given, []string{given[0], given[1] + ",", "--lang=fr"}},
+	} {
+		before := slices.Clone(c.args)
+		got, err := l.letIn(c.args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range c.want {
+			if want == addressSpaces || want == given[1]+"," {
+				c.want[i] += l.address + "=public"
+			}
+		}
+		if !slices.Equal(got, c.want) || !slices.Equal(c.args, before) {
+			t.Errorf("%q became %q, not %q", before, got, c.want)
+		}
+	}
+}
