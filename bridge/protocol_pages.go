@@ -121,7 +121,7 @@ func (p *protocolReply) send(ctx context.Context) error {
 		// local server, and the handler is asked there.
 		return p.stream(ctx, func(w http.ResponseWriter, local *http.Request) {
 			r := r.WithContext(local.Context())
-			r.Body, r.ContentLength = local.Body, local.ContentLength
+			r.Body, r.ContentLength = upload{local.Body}, local.ContentLength
 			response, err := p.ask(ctx, r)
 			if err != nil {
 				panic(http.ErrAbortHandler)
@@ -137,6 +137,18 @@ func (p *protocolReply) send(ctx context.Context) error {
 		return p.fulfill(ctx, response)
 	}
 	return p.stream(ctx, func(w http.ResponseWriter, local *http.Request) { p.copy(w, local, response) }, func() { response.Body.Close() })
+}
+
+// upload is a body that comes through the local server. It ends with
+// net::ERR_FAILED when its page does.
+type upload struct{ io.ReadCloser }
+
+func (u upload) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", netFailed, err)
+	}
+	return n, err
 }
 
 // ask asks the handler, and the listeners of WebRequest what they think of its
