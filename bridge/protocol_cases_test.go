@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 )
 
 // xhrJS makes a request as old pages do.
@@ -319,6 +321,40 @@ func TestCustomScheme_PRO1979_AnUploadEndsWithItsPage(t *testing.T) {
 			wantNetError(t, next(t, outcome), netFailed)
 		})
 	}
+}
+
+func TestProtocol_PRO2220_ForwardingALargePageIsFast(t *testing.T) {
+	s, server := memorySession(t), fixture.New(t)
+	spaces := bytes.Repeat([]byte(" "), 1<<20)
+	server.Handle("/spaces", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		for range 128 {
+			w.Write(spaces)
+		}
+	})
+	page := testPage(t, s, "")
+	fastest := func(before time.Duration) time.Duration {
+		begin := time.Now()
+		if err := page.LoadURL(testContext(t), server.URL("127.0.0.1", "/spaces"), LoadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return min(before, time.Since(begin))
+	}
+	direct, forwarded := time.Hour, time.Hour
+	for range 5 { // the machine has other work
+		direct = fastest(direct)
+		if err := s.Protocol().Handle("http", func(r *http.Request) (*http.Response, error) {
+			return s.Fetch(r, FetchOptions{BypassCustomProtocolHandlers: true})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		forwarded = fastest(forwarded)
+		s.Protocol().Unhandle("http")
+		if forwarded < direct*16/10 {
+			return
+		}
+	}
+	t.Errorf("a page of 128 MB takes %v directly and %v forwarded", direct, forwarded)
 }
 
 // recordVideo makes a page record a video of two seconds.
