@@ -1,8 +1,12 @@
 package bridge
 
 import (
+	"net/http"
+	"net/url"
 	"slices"
 	"testing"
+
+	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 )
 
 func TestLocalStreams_AreLetInBesideWhatTheCallerSays(t *testing.T) {
@@ -28,4 +32,26 @@ func TestLocalStreams_AreLetInBesideWhatTheCallerSays(t *testing.T) {
 			t.Errorf("%q became %q, not %q", before, got, c.want)
 		}
 	}
+}
+
+func TestLocalStreams_PagesOfTheInternetGetThem(t *testing.T) {
+	server := fixture.New(t)
+	at, err := url.Parse(server.URL("a.test", "/page/far"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions(server, testDir(t))
+	o.Args = append(o.Args, addressSpaces+"127.0.0.1:"+at.Port()+"=public")
+	b, err := Launch(testContext(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	page := testPage(t, b.DefaultSession(), at.String())
+	handles(t, b.DefaultSession(), "http", func(r *http.Request) (*http.Response, error) {
+		response := textResponse("streamed")
+		response.ContentLength = -1
+		return response, nil
+	})
+	want(t, page, "fetch('/stream').then((r) => r.text())", "streamed")
 }
