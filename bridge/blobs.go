@@ -24,10 +24,11 @@ func (s *Session) GetBlobData(ctx context.Context, uuid string) ([]byte, error) 
 	return data.Bytes(), nil
 }
 
-// CopyBlob writes the content of a blob of the session's pages to w, 8 MiB at a
-// time, and returns how many bytes that were. WebContents.BlobUUID tells the
-// uuid of a blob. A blob lives as long as a page refers to it; one that is not
-// there is an *InvalidArgumentError with Electron's text.
+// CopyBlob writes the content of a blob of the session's pages to w, of which it
+// reads 8 MiB at a time, and returns how many bytes that were.
+// WebContents.BlobUUID tells the uuid of a blob. A blob lives as long as a page
+// refers to it; one that is not there is an *InvalidArgumentError with Electron's
+// text.
 func (s *Session) CopyBlob(ctx context.Context, uuid string, w io.Writer) (written int64, err error) {
 	at, err := s.place(ctx)
 	if err != nil {
@@ -46,26 +47,11 @@ func (s *Session) CopyBlob(ctx context.Context, uuid string, w io.Writer) (writt
 // copyBlob copies what follows an offset of a blob. Any page of the context can
 // read it, and holds it from its first read to the close.
 func copyBlob(ctx context.Context, page *cdp.Session, handle string, w io.Writer, offset *int64) error {
-	defer page.Conn().Send(cdp.Command{Session: page, Method: "IO.close", Params: map[string]string{"handle": handle}})
-	for {
-		var chunk struct {
-			Text    string `json:"data"`
-			Encoded bool   `json:"base64Encoded"`
-			EOF     bool   `json:"eof"`
-		}
-		if err := page.Call(ctx, "IO.read", map[string]any{"handle": handle, "offset": *offset, "size": blobChunk}, &chunk); err != nil {
-			return err
-		}
-		data, err := decodeChunk(chunk.Text, chunk.Encoded)
-		if err != nil {
-			return err
-		}
-		n, err := w.Write(data)
-		*offset += int64(n)
-		if err != nil || chunk.EOF {
-			return err
-		}
-	}
+	blob := page.Stream(ctx, handle, cdp.StreamOptions{Offset: offset, Chunk: blobChunk})
+	defer blob.Close()
+	n, err := io.Copy(w, blob)
+	*offset += n
+	return err
 }
 
 // BlobUUID returns the uuid of the Blob (or File) that a JavaScript expression in

@@ -51,6 +51,28 @@ func TestBlobs_AreReadByTheirUUID(t *testing.T) {
 			t.Error("the blob of a page that is gone is there for ever")
 		}
 	})
+	t.Run("by several at once", func(t *testing.T) {
+		page := testPage(t, s, "")
+		uuid := blobUUID(t, page, "window.shared = new Blob(Array.from({length: 17}, (_, i) => new Uint8Array(1 << 20).fill(i)))")
+		read := make(chan []byte, 2)
+		for range cap(read) {
+			go func() {
+				data, err := s.GetBlobData(ctx, uuid)
+				if err != nil {
+					t.Error(err)
+				}
+				read <- data
+			}()
+		}
+		for range cap(read) {
+			data := next(t, read)
+			for i := range 17 {
+				if len(data) != 17<<20 || data[i<<20] != byte(i) || data[(i+1)<<20-1] != byte(i) {
+					t.Fatalf("%d bytes, which are not those of the blob", len(data))
+				}
+			}
+		}
+	})
 	t.Run("SES-1070 an unknown uuid", func(t *testing.T) {
 		for _, session := range []*Session{s, other} { // with a page, and with none
 			_, err := session.GetBlobData(ctx, "0b1b5f53-0000-4000-8000-000000000000")

@@ -3,7 +3,6 @@ package bridge
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"slices"
@@ -202,37 +201,10 @@ func (w *WebContents) WritePDF(ctx context.Context, to io.Writer, o PDFOptions) 
 	if err := w.renderer(ctx, "Page.printToPDF", params, &r); err != nil {
 		return fmt.Errorf("printing to PDF: %w", err)
 	}
-	if err := w.readStream(ctx, r.Stream, to); err != nil {
-		return fmt.Errorf("printing to PDF: %w", err)
+	document := w.CDP().Stream(ctx, r.Stream, cdp.StreamOptions{})
+	defer document.Close()
+	if _, err := io.Copy(to, document); err != nil {
+		return fmt.Errorf("printing to PDF: %w", w.explain(err))
 	}
 	return nil
-}
-
-// readStream copies a stream of the domain IO and closes it.
-func (w *WebContents) readStream(ctx context.Context, handle string, to io.Writer) error {
-	defer w.CDP().Conn().Send(cdp.Command{Session: w.CDP(), Method: "IO.close", Params: map[string]string{"handle": handle}})
-	for {
-		var chunk struct {
-			Text    string `json:"data"`
-			Encoded bool   `json:"base64Encoded"`
-			EOF     bool   `json:"eof"`
-		}
-		if err := w.call(ctx, "IO.read", map[string]any{"handle": handle, "size": 1 << 20}, &chunk); err != nil {
-			return err
-		}
-		data, err := decodeChunk(chunk.Text, chunk.Encoded)
-		if err != nil {
-			return err
-		}
-		if _, err := to.Write(data); err != nil || chunk.EOF {
-			return err
-		}
-	}
-}
-
-func decodeChunk(text string, encoded bool) ([]byte, error) {
-	if !encoded {
-		return []byte(text), nil
-	}
-	return base64.StdEncoding.DecodeString(text)
 }

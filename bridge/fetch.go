@@ -214,6 +214,9 @@ func (f *fetch) once(r *http.Request) (*http.Response, error) {
 	case before.Cancel:
 		return nil, netBlockedByClient
 	case before.RedirectURL != "":
+		if err := before.checkRedirect(); err != nil {
+			return nil, fmt.Errorf("%w: %w", netFailed, err)
+		}
 		return f.received(&http.Response{
 			StatusCode: http.StatusTemporaryRedirect,
 			Header:     redirectTo(before.RedirectURL, "").ResponseHeaders.header(),
@@ -233,8 +236,8 @@ func (f *fetch) once(r *http.Request) (*http.Response, error) {
 	}
 	f.passage.sendHeaders(headersOf(r.Header))
 	response, err := f.answer(r)
-	if err != nil {
-		return nil, err
+	if err != nil || !f.passage.heard {
+		return response, err
 	}
 	now, changed, cancel := f.passage.headersReceived(responseDetails(response))
 	if cancel {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
+	"golang.org/x/net/http/httpguts"
 )
 
 // Header is one header field. Names keep their case.
@@ -86,9 +87,5 @@ func (h Headers) toShow() Headers {
 }
 
 func validHeader(f Header) bool {
-	return f.Name != "" && !strings.ContainsFunc(f.Name, notInName) && !strings.ContainsAny(f.Value, "\x00\r\n")
-}
-
-func notInName(r rune) bool {
-	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	return httpguts.ValidHeaderFieldName(f.Name) && !strings.ContainsAny(f.Value, "\x00\r\n")
 }

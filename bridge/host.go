@@ -109,6 +109,9 @@ func (b *Browser) startHost(ctx context.Context, name, userDataDir string, owner
 	o.Binary, o.UserDataDir = b.binary, userDataDir
 	o.Disposable = b.temp != nil && strings.HasPrefix(userDataDir, b.temp.Path())
 	o.Log = func(line string) { b.log.Debug("chromium", "host", name, "line", line) }
+	if o.Args, err = b.streams.letIn(o.Args); err != nil {
+		return nil, err
+	}
 	p, err := chromium.Start(ctx, o)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,11 +22,13 @@ import (
 // URL), which the page does not see.
 //
 // An address is good for one request and cannot be guessed: nobody else gets
-// what it was made for. The server starts with the first one.
+// what it was made for. The server starts with the first Chromium, which has to
+// know its port, or with the first address in a browser that was there before.
 type localStreams struct {
 	mu      sync.Mutex
 	server  *http.Server
-	port    int
+	address string                  // that it listens on
+	suffix  string                  // of all addresses, after the token
 	offered map[string]*localStream // by token
 	ended   chan struct{}           // closed when the server has
 	closed  bool
@@ -46,13 +49,8 @@ func newLocalStreams() *localStreams {
 func (l *localStreams) offer(ctx context.Context, h http.Handler, unwanted func()) (address string, withdraw func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return "", nil, errBrowserClosed
-	}
-	if l.server == nil {
-		if err := l.start(); err != nil {
-			return "", nil, fmt.Errorf("opening the local server for bodies: %w", err)
-		}
+	if err := l.start(); err != nil {
+		return "", nil, err
 	}
 	token := strings.ToLower(rand.Text())
 	withdraw = func() {
@@ -63,15 +61,46 @@ func (l *localStreams) offer(ctx context.Context, h http.Handler, unwanted func(
 	l.offered[token] = &localStream{h, context.AfterFunc(ctx, withdraw)}
 	// Chromium opens six connections to a host and no more. It finds all names
 	// below localhost on the loopback device without asking anybody.
-	return fmt.Sprintf("http://%s.localhost:%d/", token, l.port), withdraw, nil
+	return "http://" + token + l.suffix, withdraw, nil
 }
 
+// addressSpaces is the switch that says which servers Chromium counts as public.
+const addressSpaces = "--ip-address-space-overrides="
+
+// letIn returns the arguments of a Chromium that lets every page come to the
+// server. To others on this machine a page that is from elsewhere, or from the
+// bridge, needs a permission.
+func (l *localStreams) letIn(args []string) ([]string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.start(); err != nil {
+		return nil, err
+	}
+	own := l.address + "=public"
+	for i, arg := range slices.Backward(args) { // Chromium takes the last
+		if strings.HasPrefix(arg, addressSpaces) {
+			args = slices.Clone(args)
+			args[i] = arg + "," + own
+			return args, nil
+		}
+	}
+	return append(slices.Clip(args), addressSpaces+own), nil
+}
+
+// start opens the server, unless it is open.
 func (l *localStreams) start() error {
+	if l.closed {
+		return errBrowserClosed
+	}
+	if l.server != nil {
+		return nil
+	}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return fmt.Errorf("opening the local server for bodies: %w", err)
 	}
-	l.port = listener.Addr().(*net.TCPAddr).Port
+	l.address = listener.Addr().String()
+	l.suffix = fmt.Sprintf(".localhost:%d/", listener.Addr().(*net.TCPAddr).Port)
 	l.ended = make(chan struct{})
 	l.server = &http.Server{Handler: l, ReadHeaderTimeout: 10 * time.Second}
 	l.server.SetKeepAlivesEnabled(false) // nobody comes to an address again
@@ -146,7 +175,7 @@ func (f *flushWriter) Write(b []byte) (int, error) {
 func (l *localStreams) has(url string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.server != nil && strings.HasPrefix(url, "http://") && strings.HasSuffix(url, fmt.Sprintf(".localhost:%d/", l.port))
+	return l.server != nil && strings.HasPrefix(url, "http://") && strings.HasSuffix(url, l.suffix)
 }
 
 // close ends the server and what it serves.

@@ -33,7 +33,7 @@ func (n *networkDomain) join(t *cdp.Target) []cdp.Command {
 	if n.users == 0 {
 		return nil
 	}
-	commands := []cdp.Command{{Session: t.Session, Method: "Network.enable", Params: map[string]int{"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}}}
+	commands := []cdp.Command{enableNetwork(t)}
 	if n.cacheDisabled {
 		commands = append(commands, cdp.Command{Session: t.Session, Method: "Network.setCacheDisabled", Params: map[string]bool{"cacheDisabled": true}})
 	}
@@ -67,8 +67,15 @@ func (n *networkDomain) change(by int) {
 	for t := range n.targets {
 		command := cdp.Command{Session: t.Session, Method: "Network.disable"}
 		if is {
-			command.Method, command.Params = "Network.enable", map[string]int{"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}
+			command = enableNetwork(t)
 		}
 		t.Session.Conn().Send(command)
 	}
+}
+
+// enableNetwork switches the domain on without its store of bodies, which nobody
+// asks for.
+func enableNetwork(t *cdp.Target) cdp.Command {
+	params := map[string]int{"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}
+	return cdp.Command{Session: t.Session, Method: "Network.enable", Params: params}
 }

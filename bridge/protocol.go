@@ -30,12 +30,13 @@ type Protocol struct {
 	registered  map[string]ProtocolHandler
 	intercepted map[string]ProtocolHandler
 	route       *cdp.Route // of the pages' requests to the tables
-	workers     workerScripts
+	workers     *scriptRoute
 }
 
 func newProtocol(s *Session) *Protocol {
 	p := &Protocol{session: s, registered: map[string]ProtocolHandler{}, intercepted: map[string]ProtocolHandler{}}
 	p.route = &cdp.Route{Order: protocolOrder, Handle: p.handle}
+	p.workers = newScriptRoute(protocolOrder, p.handleWorkerScript)
 	return p
 }
 
@@ -159,7 +160,7 @@ func (p *Protocol) changed(scheme string) {
 		p.session.schemePages.update(slices.Sorted(maps.Keys(p.registered)))
 	}
 	p.session.interception.Set(p.route, p.patterns())
-	p.workers.update(p)
+	p.workers.set(p.workerPatterns())
 }
 
 // handler is who answers requests for a scheme, nil for nobody.

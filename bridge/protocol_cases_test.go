@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 )
 
 // xhrJS makes a request as old pages do.
@@ -241,6 +243,118 @@ func TestCustomScheme_HandlersGetWhatPagesUpload(t *testing.T) {
 	t.Run("PRO-2193 a blob", func(t *testing.T) {
 		want(t, page, "fetch('/up', {method: 'POST', body: new Blob(['hello', ' ', 'world'])}).then((r) => r.text())", "11 hello world")
 	})
+}
+
+func TestCustomScheme_DocumentsOfHandlersGetStreams(t *testing.T) {
+	s := schemedSession(t, "")
+	file := filepath.Join(testDir(t), "disk.txt")
+	if err := os.WriteFile(file, []byte("of the disk"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{"app://x/", "https://x.test/", "http://x.test/"} {
+		scheme, _, _ := strings.Cut(from, ":")
+		handles(t, s, scheme, func(r *http.Request) (*http.Response, error) {
+			response, err := repeats(r)
+			if r.URL.Path != "/" {
+				response.ContentLength = -1
+			}
+			return response, err
+		})
+		page := testPage(t, s, from)
+		want(t, page, "fetch('/stream').then((r) => r.text())", from+"stream ")
+		protocolFileInput(t, page, file)
+		got := evaluated[string](t, page, `(() => {
+			const form = new FormData()
+			form.append('file', f.files[0])
+			return fetch('/upload', {method: 'POST', body: form}).then((r) => r.text())
+		})()`)
+		if !strings.HasPrefix(got, from+"upload ") || !strings.Contains(got, "of the disk") {
+			t.Errorf("of the upload of %s came %q", from, got)
+		}
+	}
+}
+
+func TestCustomScheme_PRO1979_AnUploadEndsWithItsPage(t *testing.T) {
+	s := schemedSession(t, "")
+	file := filepath.Join(testDir(t), "large")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, 64<<20); err != nil { // more than waits between Chromium and the handler
+		t.Fatal(err)
+	}
+	for name, end := range map[string]func(*WebContents) error{
+		"closed": func(page *WebContents) error { return page.Close(testContext(t)) },
+		"crashed": func(page *WebContents) error {
+			page.CDP().Call(testContext(t), "Page.crash", nil, nil) // nobody is left to answer well
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			uploading, ended, outcome := make(chan bool, 1), make(chan bool), make(chan error, 1)
+			handles(t, s, "app", func(r *http.Request) (*http.Response, error) {
+				if r.Method != "POST" {
+					return textResponse(""), nil
+				}
+				if _, err := io.ReadFull(r.Body, make([]byte, 1)); err != nil {
+					t.Error(err)
+				}
+				uploading <- true
+				<-ended
+				_, err := io.Copy(io.Discard, r.Body)
+				outcome <- err
+				return nil, err
+			})
+			page := testPage(t, s, "app://x/")
+			protocolFileInput(t, page, file)
+			want(t, page, `{
+				const form = new FormData()
+				form.append('file', f.files[0])
+				fetch('/up', {method: 'POST', body: form}).catch(() => {})
+				1
+			}`, 1)
+			next(t, uploading)
+			if err := end(page); err != nil {
+				t.Error(err)
+			}
+			close(ended)
+			wantNetError(t, next(t, outcome), netFailed)
+		})
+	}
+}
+
+func TestProtocol_PRO2220_ForwardingALargePageIsFast(t *testing.T) {
+	s, server := memorySession(t), fixture.New(t)
+	spaces := bytes.Repeat([]byte(" "), 1<<20)
+	server.Handle("/spaces", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		for range 128 {
+			w.Write(spaces)
+		}
+	})
+	page := testPage(t, s, "")
+	fastest := func(before time.Duration) time.Duration {
+		begin := time.Now()
+		if err := page.LoadURL(testContext(t), server.URL("127.0.0.1", "/spaces"), LoadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return min(before, time.Since(begin))
+	}
+	direct, forwarded := time.Hour, time.Hour
+	for range 5 { // the machine has other work
+		direct = fastest(direct)
+		if err := s.Protocol().Handle("http", func(r *http.Request) (*http.Response, error) {
+			return s.Fetch(r, FetchOptions{BypassCustomProtocolHandlers: true})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		forwarded = fastest(forwarded)
+		s.Protocol().Unhandle("http")
+		if forwarded < direct*16/10 {
+			return
+		}
+	}
+	t.Errorf("a page of 128 MB takes %v directly and %v forwarded", direct, forwarded)
 }
 
 // recordVideo makes a page record a video of two seconds.

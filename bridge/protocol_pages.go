@@ -38,7 +38,7 @@ func (p *Protocol) patterns() []cdp.Pattern {
 	}
 	if len(p.registered) > 0 {
 		// Redirects to a scheme, which Chromium does not follow.
-		patterns = append(patterns, cdp.Pattern{URLPattern: "http*", ResourceType: "Document", RequestStage: "Response"})
+		patterns = append(patterns, cdp.Pattern{URLPattern: "http*", ResourceType: document, RequestStage: "Response"})
 	}
 	return patterns
 }
@@ -121,7 +121,7 @@ func (p *protocolReply) send(ctx context.Context) error {
 		// local server, and the handler is asked there.
 		return p.stream(ctx, func(w http.ResponseWriter, local *http.Request) {
 			r := r.WithContext(local.Context())
-			r.Body, r.ContentLength = local.Body, local.ContentLength
+			r.Body, r.ContentLength = upload{local.Body}, local.ContentLength
 			response, err := p.ask(ctx, r)
 			if err != nil {
 				panic(http.ErrAbortHandler)
@@ -137,6 +137,18 @@ func (p *protocolReply) send(ctx context.Context) error {
 		return p.fulfill(ctx, response)
 	}
 	return p.stream(ctx, func(w http.ResponseWriter, local *http.Request) { p.copy(w, local, response) }, func() { response.Body.Close() })
+}
+
+// upload is a body that comes through the local server. It ends with
+// net::ERR_FAILED when its page does.
+type upload struct{ io.ReadCloser }
+
+func (u upload) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", netFailed, err)
+	}
+	return n, err
 }
 
 // ask asks the handler, and the listeners of WebRequest what they think of its
@@ -221,13 +233,7 @@ func (p *protocolReply) fulfill(ctx context.Context, r *http.Response) error {
 	if len(body) > largestFulfilled {
 		return p.fail(ctx, fmt.Errorf("%w: a body of more than %d bytes for a file: URL", netFailed, largestFulfilled))
 	}
-	var headers []cdp.Header
-	for name, values := range r.Header {
-		for _, value := range values {
-			headers = append(headers, cdp.Header{Name: name, Value: value})
-		}
-	}
-	return p.paused.Fulfill(ctx, cdp.Response{Code: r.StatusCode, Phrase: http.StatusText(r.StatusCode), Headers: headers, Body: body})
+	return p.paused.Fulfill(ctx, cdp.Response{Code: r.StatusCode, Phrase: http.StatusText(r.StatusCode), Headers: headersOf(r.Header), Body: body})
 }
 
 // largestFulfilled is the size in bytes of the largest body that fits in a

@@ -151,28 +151,7 @@ func TestProtocol_PagesSendAndGetBodies(t *testing.T) {
 		if err := os.WriteFile(file, []byte("of the disk"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		want(t, page, `document.body.innerHTML = '<input type=file id=f>', 1`, 1)
-		var document struct {
-			Root struct {
-				NodeID int `json:"nodeId"`
-			} `json:"root"`
-		}
-		ctx := testContext(t)
-		if err := page.CDP().Call(ctx, "DOM.getDocument", nil, &document); err != nil {
-			t.Fatal(err)
-		}
-		var node struct {
-			NodeID int `json:"nodeId"`
-		}
-		if err := page.CDP().Call(ctx, "DOM.querySelector", map[string]any{"nodeId": document.Root.NodeID, "selector": "#f"}, &node); err != nil {
-			t.Fatal(err)
-		}
-		if err := page.CDP().Call(ctx, "DOM.setFileInputFiles", map[string]any{"nodeId": node.NodeID, "files": []string{file}}, nil); err != nil {
-			t.Fatal(err)
-		}
+		protocolFileInput(t, page, file)
 		got := evaluated[string](t, page, `fetch('/upload', {method: 'POST', body: f.files[0]}).then(r => r.text())`)
 		if !strings.HasSuffix(got, "/upload of the disk") {
 			t.Errorf("the handler got %q", got)
@@ -514,5 +493,32 @@ func TestProtocol_NoHostStandsForWhatIsNotTheProgramsOwn(t *testing.T) {
 		if got := pageFetch(t, page, protocol+"://file.cdpbridge.invalid"+filepath.ToSlash(secret), nil); !got.Failed {
 			t.Errorf("a page of the web has read %q", got.Text)
 		}
+	}
+}
+
+// protocolFileInput gives a page an input, f, with a file of the disk.
+func protocolFileInput(t testing.TB, page *WebContents, file string) {
+	t.Helper()
+	if err := os.Chmod(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	want(t, page, `document.body.innerHTML = '<input type=file id=f>', 1`, 1)
+	ctx := testContext(t)
+	var document struct {
+		Root struct {
+			NodeID int `json:"nodeId"`
+		} `json:"root"`
+	}
+	if err := page.CDP().Call(ctx, "DOM.getDocument", nil, &document); err != nil {
+		t.Fatal(err)
+	}
+	var node struct {
+		NodeID int `json:"nodeId"`
+	}
+	if err := page.CDP().Call(ctx, "DOM.querySelector", map[string]any{"nodeId": document.Root.NodeID, "selector": "#f"}, &node); err != nil {
+		t.Fatal(err)
+	}
+	if err := page.CDP().Call(ctx, "DOM.setFileInputFiles", map[string]any{"nodeId": node.NodeID, "files": []string{file}}, nil); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -16,12 +16,13 @@ func (p *protocolReply) adapt(r *http.Response) error {
 	if builtIn(p.scheme) {
 		return nil
 	}
-	for _, name := range []string{"Location", "Access-Control-Allow-Origin"} {
-		if value := r.Header.Get(name); value != "" {
-			r.Header.Set(name, strings.TrimSuffix(p.session.protocol.wireURL(value), trailing(name)))
-		}
-	}
 	privileges := p.session.browser.schemes[p.scheme]
+	if to := r.Header.Get("Location"); to != "" {
+		r.Header.Set("Location", p.session.protocol.wireURL(to))
+	}
+	if origin := r.Header.Get("Access-Control-Allow-Origin"); origin != "" {
+		r.Header.Set("Access-Control-Allow-Origin", strings.TrimSuffix(p.session.protocol.wireURL(origin), "/")) // an origin has no path
+	}
 	if !privileges.CORSEnabled {
 		r.Header.Del("Access-Control-Allow-Origin") // whatever way a page came to ask
 	}
@@ -29,14 +30,6 @@ func (p *protocolReply) adapt(r *http.Response) error {
 		r.Header.Add("Content-Security-Policy", opaqueOrigin)
 	}
 	return p.rewriteModules(r)
-}
-
-// trailing is what the URL of an origin has and an origin has not.
-func trailing(header string) string {
-	if header == "Location" {
-		return ""
-	}
-	return "/"
 }
 
 // opaqueOrigin is the policy that gives a document an origin of its own, and

@@ -57,11 +57,7 @@ func (as *agents) set(a agent) {
 func (as *agents) placed(at *place) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	as.browser = nil
-	if at.alone() {
-		as.browser = at.host.workerScripts
-		as.scripts = &cdp.Route{Order: userAgentOrder, Handle: as.changeScript}
-	}
+	as.scripts.place(at)
 	as.routeScripts()
 }
 
@@ -69,20 +65,18 @@ func (as *agents) placed(at *place) {
 // Chromium makes with its own user agent. In a process that other sessions share
 // it would slow down all of them.
 func (as *agents) routeScripts() {
-	if as.browser == nil {
+	if !as.scripts.alone {
 		return
 	}
 	var patterns []cdp.Pattern
 	if a := as.session; a.text != "" || a.acceptLanguage != "" {
-		patterns = []cdp.Pattern{{URLPattern: "http*", ResourceType: "Other"}}
+		patterns = []cdp.Pattern{{URLPattern: "http*"}}
 	}
-	as.browser.Set(as.scripts, patterns)
+	as.scripts.set(patterns)
 }
 
 func (as *agents) changeScript(_ context.Context, p *cdp.PausedRequest) bool {
-	if isWorkerScript(p) {
-		as.of(p.Target).change(p)
-	}
+	as.of(p.Target).change(p)
 	return false
 }
 
@@ -204,8 +198,7 @@ type agents struct {
 
 	mu          sync.Mutex
 	usesNetwork bool
-	browser     *cdp.Interception // of a process that the session has to itself, else nil
-	scripts     *cdp.Route        // in it
+	scripts     *scriptRoute
 	session     agent
 	pages       map[*cdp.Target]agent  // since they were opened
 	targets     map[*cdp.Target]bool   // that belong to a page
@@ -213,7 +206,9 @@ type agents struct {
 }
 
 func newAgents(i *cdp.Interception, n *networkDomain) *agents {
-	return &agents{interception: i, network: n, pages: map[*cdp.Target]agent{}, targets: map[*cdp.Target]bool{}, first: map[*cdp.Target]func(){}}
+	as := &agents{interception: i, network: n, pages: map[*cdp.Target]agent{}, targets: map[*cdp.Target]bool{}, first: map[*cdp.Target]func(){}}
+	as.scripts = newScriptRoute(userAgentOrder, as.changeScript)
+	return as
 }
 
 // of is the agent of a target: that of its page, or of the session.

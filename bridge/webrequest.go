@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,6 +39,8 @@ import (
 type WebRequest struct {
 	session *Session
 	traffic *traffic
+
+	listeners atomic.Int64 // of all events
 
 	mu                sync.Mutex // of changes
 	beforeRequest     requestListeners[func(context.Context, *BeforeRequestDetails) BeforeRequestResult]
@@ -161,7 +164,8 @@ type BeforeRequestResult struct {
 	// RedirectURL.
 	Cancel bool
 	// RedirectURL sends the request to another URL, with its method and body.
-	// The page sees a redirect (307).
+	// The page sees a redirect (307). What is no absolute URL ends the request
+	// with net::ERR_FAILED.
 	RedirectURL string
 }
 
@@ -388,15 +392,20 @@ func addListener[L any](w *WebRequest, to *requestListeners[L], filter WebReques
 	added := &requestListener[L]{f, listener}
 	w.change(func() {
 		to.change(func(all []*requestListener[L]) []*requestListener[L] { return append(all, added) })
+		w.listeners.Add(1)
 	})
 	return sync.OnceFunc(func() {
 		w.change(func() {
 			to.change(func(all []*requestListener[L]) []*requestListener[L] {
 				return slices.DeleteFunc(all, func(one *requestListener[L]) bool { return one == added })
 			})
+			w.listeners.Add(-1)
 		})
 	}), nil
 }
+
+// heard reports whether there is a listener of any event.
+func (w *WebRequest) heard() bool { return w.listeners.Load() > 0 }
 
 func (w *WebRequest) change(by func()) {
 	w.mu.Lock()

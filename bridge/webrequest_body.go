@@ -35,12 +35,12 @@ type ResponseBodyDetails struct {
 //
 // What a handler of Protocol answers, and the response of Session.Fetch, stay
 // streams. Of other responses the page gets nothing before the reader has ended:
-// Chromium takes the body of a response in one piece. One of more than 8 MiB waits in a temporary file and
-// goes to the page through 127.0.0.1, by an address that is good for one
-// request; the page is led there over a redirect to the same URL, so
-// Response.redirected is true, and a fetch that follows no redirects (redirect:
-// "manual" or "error") fails. A body without an end, such as text/event-stream,
-// is to be left alone: a listener can tell by the headers.
+// Chromium takes the body of a response in one piece. One of more than 8 MiB
+// waits in a temporary file and goes to the page through 127.0.0.1, by an address
+// that is good for one request; the page is led there over a redirect to the same
+// URL, so Response.redirected is true, and a fetch that follows no redirects
+// (redirect: "manual" or "error") fails. A body without an end, such as
+// text/event-stream, is to be left alone: a listener can tell by the headers.
 func (w *WebRequest) OnResponseBody(filter WebRequestFilter, listener func(ctx context.Context, d *ResponseBodyDetails, body io.Reader) io.Reader) (remove func(), err error) {
 	return addListener(w, &w.responseBody, filter, listener, listener == nil)
 }

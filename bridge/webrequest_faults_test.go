@@ -583,6 +583,7 @@ func TestWebRequest_RedirectToWhatIsNoURLGoesNowhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, page, "fetch('"+server.URL("b.test", "/cors/allowed")+"').then(() => 'answered', () => 'failed')", "failed")
+		wantNetError(t, fetchError(t, s, server.URL("127.0.0.1", "/cors/allowed"), FetchOptions{}), netFailed)
 		remove()
 	}
 	if n := server.Count("/cors/allowed"); n != 0 {

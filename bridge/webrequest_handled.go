@@ -13,6 +13,9 @@ import (
 // the listeners of OnHeadersReceived: Chromium does not pause it again. It
 // reports whether a listener wants the request ended.
 func (t *traffic) received(ctx context.Context, p *cdp.PausedRequest, r *http.Response) (cancel bool) {
+	if !t.web.heard() {
+		return false
+	}
 	t.mu.Lock()
 	x := t.following[p.NetworkID]
 	t.mu.Unlock()

@@ -21,6 +21,7 @@ type passage struct {
 
 	RequestDetails
 	parts requestURL // of the URL
+	heard bool       // by any listener, when it began or was redirected
 }
 
 // newPassage returns the passage of a request that needs answers as long as ctx
@@ -31,7 +32,7 @@ func newPassage(ctx context.Context, w *WebRequest) passage {
 
 // moveTo begins the passage, or goes on with it where a redirect leads.
 func (p *passage) moveTo(d RequestDetails) {
-	p.RequestDetails, p.parts = d, parseRequestURL(d.URL)
+	p.RequestDetails, p.parts, p.heard = d, parseRequestURL(d.URL), p.web.heard()
 }
 
 // details are those of an event now.
@@ -44,6 +45,9 @@ func (p *passage) details() RequestDetails {
 // eachListener calls the listeners of an event that the request is for, until
 // one ends the round.
 func eachListener[L any](ctx context.Context, p *passage, event string, of *requestListeners[L], call func(L) (done bool)) {
+	if !p.heard {
+		return
+	}
 	for _, l := range of.present() {
 		if ctx.Err() != nil {
 			return

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -9,14 +8,9 @@ import (
 // redirectURL is where a response leads the request for a URL, empty if it leads
 // nowhere.
 func redirectURL(from string, r ResponseDetails) string {
-	switch r.StatusCode {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-	default:
-		return ""
-	}
 	location := r.ResponseHeaders.Get("Location")
 	base, err := url.Parse(from)
-	if location == "" || err != nil {
+	if !isRedirect(r.StatusCode) || location == "" || err != nil {
 		return ""
 	}
 	to, err := base.Parse(location)

@@ -20,7 +20,7 @@ type traffic struct {
 
 	// Guarded by WebRequest.mu.
 	release func() // the domain Network, nil where it is not needed
-	scripts serviceWorkerScripts
+	scripts *scriptRoute
 
 	mu        sync.Mutex
 	following map[string]*exchange // by network id, with the domain Network only
@@ -34,6 +34,7 @@ const webRequestOrder = -100
 func newTraffic(w *WebRequest) *traffic {
 	t := &traffic{web: w, following: map[string]*exchange{}, arrived: map[*cdp.PausedRequest]arrival{}, served: map[uint64]servedBody{}}
 	t.route = &cdp.Route{Order: webRequestOrder, Handle: t.handle, Arrived: t.arrive, Observe: t.observe}
+	t.scripts = newScriptRoute(webRequestOrder, t.handle)
 	return t
 }
 
@@ -53,7 +54,7 @@ func (t *traffic) update() {
 		t.release = nil
 		t.unfollow()
 	}
-	t.scripts.update(t)
+	t.updateScripts()
 }
 
 // manyPatterns is how many patterns Chromium is given to compare each request
@@ -139,11 +140,11 @@ func (t *traffic) atRequest(x *exchange, p *cdp.PausedRequest) (handled bool) {
 		t.answered(p, p.Fail(x.ctx, blocked))
 		return true
 	case before.RedirectURL != "":
-		response := redirectTo(t.web.session.protocol.wireURL(before.RedirectURL), p.Request.Header("Origin"))
-		if to, err := url.Parse(before.RedirectURL); err != nil || !to.IsAbs() {
-			t.failed(p, fmt.Errorf("%q is no absolute URL to redirect to", before.RedirectURL)) // it does not go where it was going
+		if err := before.checkRedirect(); err != nil {
+			t.failed(p, err) // it does not go where it was going
 			return true
 		}
+		response := redirectTo(t.web.session.protocol.wireURL(before.RedirectURL), p.Request.Header("Origin"))
 		x.beforeRedirect(response, before.RedirectURL)
 		t.failed(p, p.Fulfill(x.ctx, cdp.Response{Code: response.StatusCode, Phrase: internalRedirect, Headers: response.ResponseHeaders}))
 		return true
@@ -170,6 +171,15 @@ const (
 	blocked          = "BlockedByClient"
 	internalRedirect = "Internal Redirect"
 )
+
+// checkRedirect is an error where a listener redirects to what is no absolute
+// URL.
+func (r BeforeRequestResult) checkRedirect() error {
+	if to, err := url.Parse(r.RedirectURL); err != nil || !to.IsAbs() {
+		return fmt.Errorf("%q is no absolute URL to redirect to", r.RedirectURL)
+	}
+	return nil
+}
 
 // redirectTo is the response that sends a request elsewhere. A page of another
 // origin may follow it.
