@@ -1,0 +1,225 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// wpadURL is where a network offers its PAC script.
+const wpadURL = "http://wpad/wpad.dat"
+
+// wpadLookup is how long the name wpad may take to be found.
+const wpadLookup = time.Second
+
+// PACError is the error of a PAC script that cannot be fetched or read, or that
+// fails. The script is mandatory: who gets this fails too, as Chromium does
+// with ERR_MANDATORY_PROXY_CONFIGURATION_FAILED.
+type PACError struct {
+	URL string // of the script, without credentials, data: URLs shortened
+	Err error
+}
+
+func (e *PACError) Error() string {
+	return fmt.Sprintf("the PAC script %s: %v", e.URL, e.Err)
+}
+
+// Unwrap gives the reason.
+func (e *PACError) Unwrap() error { return e.Err }
+
+// pacEvaluator is a PAC script that is fetched when it is first needed. Then it
+// stays until reload; a failed fetch is tried again by later routes.
+type pacEvaluator struct {
+	address   string // the script's URL
+	mandatory bool   // else failures go direct
+	options   ProxyOptions
+	ctx       context.Context // ends with close
+	cancel    context.CancelCauseFunc
+
+	mu       sync.Mutex
+	load     *pacLoad // nil before the first
+	failures int      // without a success since
+}
+
+// pacLoad is one fetch. script and err are set when done is closed.
+type pacLoad struct {
+	done   chan struct{}
+	cancel context.CancelFunc
+	script *pacScript
+	err    error
+	again  time.Time // when a failure may be tried again
+}
+
+func newPACEvaluator(address string, mandatory bool, options ProxyOptions) (*pacEvaluator, error) {
+	if err := checkPACURL(address); err != nil {
+		return nil, &ConfigError{Field: "PACScript", Part: shortURL(address), Reason: err.Error()}
+	}
+	p := &pacEvaluator{address: address, mandatory: mandatory, options: options}
+	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	return p, nil
+}
+
+// shortURL is a URL for messages.
+func shortURL(s string) string {
+	if len(s) > 100 {
+		s = s[:100] + "…"
+	}
+	if u, err := url.Parse(s); err == nil {
+		return u.Redacted()
+	}
+	return s
+}
+
+// route never asks the script about local hosts, as Chromium does not.
+func (p *pacEvaluator) route(ctx context.Context, t *target) (Route, error) {
+	direct := Route{{Kind: Direct}}
+	if t.isLocal() {
+		return direct, nil
+	}
+	route, err := p.ask(ctx, t)
+	switch {
+	case err == nil:
+		return route, nil
+	case p.ctx.Err() != nil:
+		return nil, context.Cause(p.ctx)
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case !p.mandatory:
+		return direct, nil
+	}
+	return nil, &PACError{URL: shortURL(p.address), Err: err}
+}
+
+func (p *pacEvaluator) ask(ctx context.Context, t *target) (Route, error) {
+	script, err := p.wait(ctx, p.current)
+	if err != nil {
+		return nil, err
+	}
+	result, err := script.find(ctx, t)
+	if err != nil {
+		p.options.Logger.Log(ctx, slog.LevelWarn, "a PAC script failed", "script", shortURL(p.address), "error", err)
+		return nil, err
+	}
+	return parsePACResult(result)
+}
+
+// wait waits for a load. One that reload replaced meanwhile gives way to the
+// new one.
+func (p *pacEvaluator) wait(ctx context.Context, load func() *pacLoad) (*pacScript, error) {
+	for {
+		l := load()
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if !p.replaced(l) {
+			return l.script, l.err
+		}
+		load = p.current
+	}
+}
+
+func (p *pacEvaluator) replaced(l *pacLoad) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.load != l
+}
+
+// current is the load that holds. A failure that is old enough begins anew.
+func (p *pacEvaluator) current() *pacLoad {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.load == nil || p.load.failed() && !time.Now().Before(p.load.again) {
+		p.begin()
+	}
+	return p.load
+}
+
+func (l *pacLoad) failed() bool {
+	select {
+	case <-l.done:
+		return l.err != nil
+	default:
+		return false
+	}
+}
+
+func (p *pacEvaluator) reload(ctx context.Context) error {
+	_, err := p.wait(ctx, func() *pacLoad {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.load != nil {
+			p.load.cancel()
+		}
+		p.failures = 0
+		p.begin()
+		return p.load
+	})
+	switch {
+	case err == nil || !p.mandatory:
+		return nil
+	case p.ctx.Err() != nil:
+		return context.Cause(p.ctx)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return &PACError{URL: shortURL(p.address), Err: err}
+}
+
+// begin starts a load. The caller holds mu.
+func (p *pacEvaluator) begin() {
+	ctx, cancel := context.WithCancel(p.ctx)
+	l := &pacLoad{done: make(chan struct{}), cancel: cancel}
+	p.load = l
+	go func() {
+		defer cancel()
+		l.script, l.err = p.fetch(ctx)
+		p.ended(l)
+	}()
+}
+
+// ended sets when a failure is tried again, later each time as Chromium does.
+// Chromium's last step, four hours, is left out.
+func (p *pacEvaluator) ended(l *pacLoad) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer close(l.done)
+	if p.load != l {
+		return
+	}
+	if l.err == nil {
+		p.failures = 0
+		return
+	}
+	delays := []time.Duration{8 * time.Second, 32 * time.Second, 2 * time.Minute}
+	l.again = time.Now().Add(delays[min(p.failures, len(delays)-1)])
+	p.failures++
+	p.options.Logger.Log(p.ctx, slog.LevelWarn, "a PAC script cannot be had", "script", shortURL(p.address), "error", l.err)
+}
+
+func (p *pacEvaluator) fetch(ctx context.Context) (*pacScript, error) {
+	if !p.mandatory {
+		if err := p.findWPAD(ctx); err != nil {
+			return nil, err
+		}
+	}
+	source, err := fetchPAC(ctx, p.address, p.options)
+	if err != nil {
+		return nil, err
+	}
+	return compilePAC(ctx, source, p.options.lookup, p.options.Logger)
+}
+
+// findWPAD keeps networks without a script from waiting for one.
+func (p *pacEvaluator) findWPAD(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wpadLookup)
+	defer cancel()
+	_, err := p.options.lookup(ctx, "wpad")
+	return err
+}
+
+func (p *pacEvaluator) close() { p.cancel(ErrProxyClosed) }
