@@ -138,6 +138,9 @@ func parseNameRule(scheme, s string) (bypassRule, error) {
 	if strings.ContainsAny(s, "<> \t@[]:") {
 		return nil, errors.New("not a host pattern")
 	}
+	if !isPlainText(s) {
+		return nil, errors.New("names beyond ASCII are written in punycode")
+	}
 	if strings.HasPrefix(s, ".") {
 		s = "*" + s
 	}

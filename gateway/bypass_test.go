@@ -88,7 +88,7 @@ func TestBypassRules(t *testing.T) {
 }
 
 func TestBypassRules_WrongPartsAreErrors(t *testing.T) {
-	for _, s := range []string{"://foo", "http://", "foo:port", "foo:-1", "[fefe::]/40", "1.2.3.4/33", "foo/8", "http://foo/*", "<lokal>", "a b", "[::1"} {
+	for _, s := range []string{"://foo", "http://", "foo:port", "foo:-1", "[fefe::]/40", "1.2.3.4/33", "foo/8", "http://foo/*", "<lokal>", "a b", "[::1", "*.bücher.test"} {
 		_, err := parseBypassRules("ok.test," + s)
 		var wrong *ConfigError
 		if !errors.As(err, &wrong) || wrong.Part != s || wrong.Field != "ProxyBypassRules" {

@@ -23,7 +23,9 @@ type ProxyConfig struct {
 
 	// PACScript is the URL of a PAC script: http, https, file or data. Empty
 	// with ModePACScript means direct. The script is mandatory: without it
-	// there is no route to anything but local hosts.
+	// there is no route to anything but local hosts. It runs in this process,
+	// without access to it: limited in time, calls and length (1 MiB), but not
+	// in the memory that it takes. Use scripts from those whom you trust.
 	PACScript string
 
 	// ProxyRules says which proxies which URLs take: a list such as
@@ -62,7 +64,7 @@ func (c ProxyConfig) mode() (string, error) {
 
 // ConfigError is the error of settings that cannot be followed.
 type ConfigError struct {
-	Field  string // the setting: a field of ProxyConfig, or "HostRules"
+	Field  string // a field of ProxyConfig, "HostRules" or "ProxyFunc"
 	Part   string // the wrong part of it, without user and password
 	Reason string
 }
@@ -76,8 +78,13 @@ func (e *ConfigError) Error() string {
 
 // wrongPart is a ConfigError about a part that may hold credentials.
 func wrongPart(field, part string, reason error) *ConfigError {
-	if at := strings.LastIndexByte(part, '@'); at >= 0 {
-		part = "…" + part[at:]
+	return &ConfigError{Field: field, Part: withoutUser(part), Reason: reason.Error()}
+}
+
+// withoutUser leaves out what stands before an "@".
+func withoutUser(s string) string {
+	if at := strings.LastIndexByte(s, '@'); at >= 0 {
+		return "…" + s[at:]
 	}
-	return &ConfigError{Field: field, Part: part, Reason: reason.Error()}
+	return s
 }

@@ -16,7 +16,7 @@ import (
 
 const (
 	// pacLimit is how long a script may take for one decision, its DNS lookups
-	// included.
+	// included, and to be read.
 	pacLimit = 10 * time.Second
 	// pacRuntimes is how many decisions of a script run at the same time.
 	pacRuntimes = 8
@@ -51,11 +51,15 @@ func compilePAC(ctx context.Context, source string, lookup lookupFunc, log *slog
 	if nesting(source) > pacNesting {
 		return nil, fmt.Errorf("the script's brackets nest deeper than %d", pacNesting)
 	}
-	ast, err := goja.Parse("proxy-pac-script.js", source, parser.WithDisableSourceMaps)
-	if err != nil {
-		return nil, err
-	}
-	program, err := goja.CompileAST(ast, false)
+	parsing, cancel := context.WithTimeoutCause(ctx, pacLimit, errPACSlow)
+	defer cancel()
+	program, err := await(parsing, func() (*goja.Program, error) {
+		ast, err := goja.Parse("proxy-pac-script.js", source, parser.WithDisableSourceMaps)
+		if err != nil {
+			return nil, err
+		}
+		return goja.CompileAST(ast, false)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -103,21 +107,36 @@ func (s *pacScript) use(ctx context.Context, do func(*pacRuntime) (string, error
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, errPACSlow)
 	defer cancel()
+	return await(ctx, func() (string, error) {
+		r, result, err := s.run(ctx, r, do)
+		s.runtimes <- r
+		return result, err
+	})
+}
+
+// await does not wait longer than ctx for what cannot always be interrupted.
+// A panic of do is an error.
+func await[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	type answer struct {
-		result string
+		result T
 		err    error
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		r, result, err := s.run(ctx, r, do)
-		s.runtimes <- r
+		defer func() {
+			if e := recover(); e != nil {
+				answers <- answer{err: fmt.Errorf("panic: %v", e)}
+			}
+		}()
+		result, err := do()
 		answers <- answer{result, err}
 	}()
 	select {
 	case a := <-answers:
 		return a.result, a.err
 	case <-ctx.Done():
-		return "", context.Cause(ctx)
+		var none T
+		return none, context.Cause(ctx)
 	}
 }
 
@@ -126,7 +145,7 @@ func (s *pacScript) use(ctx context.Context, do func(*pacRuntime) (string, error
 func (s *pacScript) run(ctx context.Context, r *pacRuntime, do func(*pacRuntime) (string, error)) (after *pacRuntime, result string, err error) {
 	defer func() {
 		if e := recover(); e != nil {
-			after, err = nil, fmt.Errorf("the script's runtime failed: %v", e)
+			after, err = nil, fmt.Errorf("panic: %v", e)
 		}
 	}()
 	fresh := r == nil

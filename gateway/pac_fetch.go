@@ -75,12 +75,12 @@ func readPAC(ctx context.Context, address string, options ProxyOptions) (body []
 	if err != nil {
 		return nil, "", err
 	}
-	if u.Scheme == "file" {
-		body, err = readFileURL(u)
-		return body, "", err
-	}
 	ctx, cancel := context.WithTimeout(ctx, pacFetch)
 	defer cancel()
+	if u.Scheme == "file" {
+		body, err = await(ctx, func() ([]byte, error) { return readFileURL(u) })
+		return body, "", err
+	}
 	return getPAC(ctx, u, options)
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"strings"
@@ -159,28 +160,29 @@ func (r *pacRuntime) resolve(host string) []netip.Addr {
 	return addrs
 }
 
-// resolve4 is the first IPv4 address of a host, "" without one.
-func (r *pacRuntime) resolve4(v goja.Value) string {
+// resolve4 is the first IPv4 address of a host, the invalid one without any.
+func (r *pacRuntime) resolve4(v goja.Value) netip.Addr {
 	host, ok := hostname(v)
 	if !ok {
-		return ""
+		return netip.Addr{}
 	}
-	addrs := r.resolve(host)
-	if i := slices.IndexFunc(addrs, netip.Addr.Is4); i >= 0 {
-		return addrs[i].String()
+	for _, a := range r.resolve(host) {
+		if a.Is4() {
+			return a
+		}
 	}
-	return ""
+	return netip.Addr{}
 }
 
 func (r *pacRuntime) dnsResolve(call goja.FunctionCall) goja.Value {
-	if addr := r.resolve4(call.Argument(0)); addr != "" {
-		return r.vm.ToValue(addr)
+	if addr := r.resolve4(call.Argument(0)); addr.IsValid() {
+		return r.vm.ToValue(addr.String())
 	}
 	return goja.Null()
 }
 
 func (r *pacRuntime) isResolvable(call goja.FunctionCall) goja.Value {
-	return r.vm.ToValue(r.resolve4(call.Argument(0)) != "")
+	return r.vm.ToValue(r.resolve4(call.Argument(0)).IsValid())
 }
 
 func (r *pacRuntime) dnsResolveEx(call goja.FunctionCall) goja.Value {
@@ -214,9 +216,14 @@ func (r *pacRuntime) isInNet(call goja.FunctionCall) goja.Value {
 	host := call.Argument(0)
 	addr, ok := dottedQuad(host.String())
 	if !ok {
-		addr, ok = dottedQuad(r.resolve4(host))
+		found := r.resolve4(host)
+		if !found.IsValid() {
+			return r.vm.ToValue(false)
+		}
+		bytes := found.As4()
+		addr = binary.BigEndian.Uint32(bytes[:])
 	}
-	return r.vm.ToValue(ok && addr&mask == pattern&mask)
+	return r.vm.ToValue(addr&mask == pattern&mask)
 }
 
 // dottedQuad reads four decimal numbers.

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"sync"
 	"time"
@@ -62,13 +61,15 @@ func newPACEvaluator(address string, mandatory bool, options ProxyOptions) (*pac
 	return p, nil
 }
 
-// shortURL is a URL for messages.
+// shortURL is a URL for messages, without a password.
 func shortURL(s string) string {
+	if u, err := url.Parse(s); err == nil {
+		s = u.Redacted()
+	} else {
+		s = withoutUser(s)
+	}
 	if len(s) > 100 {
 		s = s[:100] + "…"
-	}
-	if u, err := url.Parse(s); err == nil {
-		return u.Redacted()
 	}
 	return s
 }
@@ -100,7 +101,7 @@ func (p *pacEvaluator) ask(ctx context.Context, t *target) (Route, error) {
 	}
 	result, err := script.find(ctx, t)
 	if err != nil {
-		p.options.Logger.Log(ctx, slog.LevelWarn, "a PAC script failed", "script", shortURL(p.address), "error", err)
+		p.options.Logger.Debug("a PAC script failed", "script", shortURL(p.address), "error", err)
 		return nil, err
 	}
 	return parsePACResult(result)
@@ -198,7 +199,7 @@ func (p *pacEvaluator) ended(l *pacLoad) {
 	delays := []time.Duration{8 * time.Second, 32 * time.Second, 2 * time.Minute}
 	l.again = time.Now().Add(delays[min(p.failures, len(delays)-1)])
 	p.failures++
-	p.options.Logger.Log(p.ctx, slog.LevelWarn, "a PAC script cannot be had", "script", shortURL(p.address), "error", l.err)
+	p.options.Logger.Warn("a PAC script cannot be had", "script", shortURL(p.address), "error", l.err)
 }
 
 func (p *pacEvaluator) fetch(ctx context.Context) (*pacScript, error) {

@@ -197,25 +197,25 @@ func TestPAC_MicrosoftsEntryPointAlone(t *testing.T) {
 
 func TestPAC_ScriptsThatCannotDecide(t *testing.T) {
 	for name, source := range map[string]string{
-		"empty":             "",
-		"wrong syntax":      "function FindProxyForURL(",
-		"no function":       "var FindProxyForURL = 'DIRECT'",
-		"throws at once":    "throw new Error('x'); function FindProxyForURL(u, h) { return 'DIRECT' }",
-		"nests too deep":    "function FindProxyForURL(u, h) { return " + strings.Repeat("(", 500_000) + "1" + strings.Repeat(")", 500_000) + "}",
-		"reads source maps": "function FindProxyForURL(\n//# sourceMappingURL=/etc/passwd",
+		"empty":          "",
+		"wrong syntax":   "function FindProxyForURL(",
+		"no function":    "var FindProxyForURL = 'DIRECT'",
+		"throws at once": "throw new Error('x'); function FindProxyForURL(u, h) { return 'DIRECT' }",
+		"nests too deep": "function FindProxyForURL(u, h) { return " + strings.Repeat("(", 500_000) + "1" + strings.Repeat(")", 500_000) + "}",
 	} {
 		if _, err := compilePAC(t.Context(), source, pacHosts, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%s: want an error", name)
 		}
 	}
 	for name, body := range map[string]string{
-		"throws":              "throw 'x'",
-		"returns nothing":     "",
-		"returns a number":    "return 5",
-		"returns null":        "return null",
-		"returns no ASCII":    "return 'PROXY bücher:80'",
-		"calls itself":        "return FindProxyForURL(u, h)",
-		"calls itself hidden": "return [1].map(function() { return FindProxyForURL(u, h) })[0]",
+		"throws":                      "throw 'x'",
+		"throws when it is looked at": "Object.defineProperty(globalThis, 'FindProxyForURL', {get: function() { throw 'x' }}); throw 'x'",
+		"returns nothing":             "",
+		"returns a number":            "return 5",
+		"returns null":                "return null",
+		"returns no ASCII":            "return 'PROXY bücher:80'",
+		"calls itself":                "return FindProxyForURL(u, h)",
+		"calls itself hidden":         "return [1].map(function() { return FindProxyForURL(u, h) })[0]",
 	} {
 		s := pacOf(t, "function FindProxyForURL(u, h) { "+body+" }")
 		for range 2 {
@@ -226,8 +226,15 @@ func TestPAC_ScriptsThatCannotDecide(t *testing.T) {
 	}
 }
 
+func TestPAC_SourceMapsAreNotRead(t *testing.T) {
+	s := pacOf(t, "function FindProxyForURL(u, h) { return eval('5\\n//# sourceMappingURL=/no/such/file') + '' }\n//# sourceMappingURL=/no/such/file")
+	if got := found(t, s, "http://x.test/"); got != "5" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestPAC_EndlessScriptIsInterruptedAndTheNextDecisionWorks(t *testing.T) {
-	s := pacOf(t, "function FindProxyForURL(u, h) { if (h == 'loop.test') for (;;); return 'DIRECT' }")
+	s := pacOf(t, "function FindProxyForURL(u, h) { if (h == 'loop.test') for (;;) try { for (;;); } catch (e) {} return 'DIRECT' }")
 	s.limit = 50 * time.Millisecond
 	for range pacRuntimes + 1 {
 		if _, err := s.find(t.Context(), mustTarget(t, "http://loop.test/")); !errors.Is(err, errPACSlow) {
@@ -236,6 +243,15 @@ func TestPAC_EndlessScriptIsInterruptedAndTheNextDecisionWorks(t *testing.T) {
 	}
 	if got := found(t, s, "http://x.test/"); got != "DIRECT" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestPAC_ScriptThatTakesLongToReadIsGivenUp(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	source := "var x = " + strings.Repeat("1+", 20_000) + "1"
+	if _, err := compilePAC(ctx, source, pacHosts, slog.New(slog.DiscardHandler)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }
 

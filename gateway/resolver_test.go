@@ -125,6 +125,18 @@ func TestSetProxy_WrongSettings(t *testing.T) {
 	}
 }
 
+func TestPACScript_ErrorsShowNoPasswords(t *testing.T) {
+	for _, address := range []string{"http://user:secret@127.0.0.1:1/", "http://user:secret@a b/", "http://user:" + strings.Repeat("secret", 50) + "@127.0.0.1:1/"} {
+		p, err := NewProxy(ProxyConfig{PACScript: address}, ProxyOptions{})
+		if err == nil {
+			_, err = routeOf(t, p, "http://example.com/")
+		}
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 func TestResolveProxy_CX93_WrongURLsHaveNoRoute(t *testing.T) {
 	p := newTestProxy(t, ProxyConfig{}, ProxyOptions{})
 	for _, u := range []*url.URL{nil, {}, {Path: "example.com"}, {Scheme: "http"}, {Scheme: "http", Host: "a b"}} {
