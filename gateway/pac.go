@@ -232,7 +232,7 @@ func pacURL(t *target) string {
 	}
 	b.WriteString("://")
 	b.WriteString(t.urlHost())
-	if t.port != defaultPort(t.scheme) {
+	if t.port != schemePort(t.scheme) {
 		fmt.Fprintf(&b, ":%d", t.port)
 	}
 	if t.scheme == "https" || t.scheme == "wss" || t.url.Path == "" {

@@ -32,7 +32,7 @@ func newTarget(u *url.URL) (*target, error) {
 	if t.host, t.addr, err = canonicalHost(u.Hostname()); err != nil {
 		return nil, fmt.Errorf("the URL's host %q: %w", u.Hostname(), err)
 	}
-	standard := defaultPort(t.scheme)
+	standard := schemePort(t.scheme)
 	if t.host == "" && standard != -1 {
 		return nil, errors.New("the URL has no host")
 	}
@@ -53,7 +53,7 @@ func (t *target) urlHost() string {
 	return t.host
 }
 
-func defaultPort(scheme string) int {
+func schemePort(scheme string) int {
 	switch scheme {
 	case "http", "ws":
 		return 80
