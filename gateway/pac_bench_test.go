@@ -49,3 +49,20 @@ func BenchmarkPAC_HundredLines(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "decisions/s")
 }
+
+func BenchmarkProxyRules_TenBypassRules(b *testing.B) {
+	p, err := NewProxy(ProxyConfig{
+		ProxyRules:       "http=a,b;https=c,direct://;socks=d",
+		ProxyBypassRules: "<local>;*.a.test;.b.test;c.test:443;https://*.d.test;10.0.0.0/8;192.168.0.0/16;fe80::/10;*.e.*.test;f?.test",
+	}, ProxyOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	u := &url.URL{Scheme: "https", Host: "www.example.com", Path: "/"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Route(b.Context(), u); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -29,8 +29,13 @@ func (e *PACError) Error() string {
 // Unwrap gives the reason.
 func (e *PACError) Unwrap() error { return e.Err }
 
-// pacEvaluator is a PAC script that is fetched when it is first needed. Then it
-// stays until reload; a failed fetch is tried again by later routes.
+// pacRenewal is after how long a script is fetched again, as in Chromium.
+const pacRenewal = 12 * time.Hour
+
+// pacEvaluator is a PAC script that is fetched when it is first needed. A route
+// that is asked for much later has it fetched again, and still takes the old
+// one, which stays if that fails. A first fetch that failed is tried again by
+// later routes.
 type pacEvaluator struct {
 	address   string // the script's URL
 	mandatory bool   // else failures go direct
@@ -49,7 +54,7 @@ type pacLoad struct {
 	cancel context.CancelFunc
 	script *pacScript
 	err    error
-	again  time.Time // when a failure may be tried again
+	again  time.Time // when the next one is due
 }
 
 func newPACEvaluator(address string, mandatory bool, options ProxyOptions) (*pacEvaluator, error) {
@@ -134,16 +139,28 @@ func (p *pacEvaluator) replaced(l *pacLoad) bool {
 func (p *pacEvaluator) current() *pacLoad {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.load == nil || p.load.failed() && !time.Now().Before(p.load.again) {
+	switch l := p.load; {
+	case l == nil:
 		p.begin()
+	case !l.due():
+	case l.err != nil:
+		p.begin()
+	default:
+		l.again = time.Now().Add(pacRenewal)
+		p.start(func(renewed *pacLoad) {
+			if renewed.err == nil && p.load == l {
+				p.load = renewed
+			}
+		})
 	}
 	return p.load
 }
 
-func (l *pacLoad) failed() bool {
+// due reports whether a load is over and the next one may begin.
+func (l *pacLoad) due() bool {
 	select {
 	case <-l.done:
-		return l.err != nil
+		return !time.Now().Before(l.again)
 	default:
 		return false
 	}
@@ -171,35 +188,38 @@ func (p *pacEvaluator) reload(ctx context.Context) error {
 	return &PACError{URL: shortURL(p.address), Err: err}
 }
 
-// begin starts a load. The caller holds mu.
-func (p *pacEvaluator) begin() {
+// begin starts the load that holds. The caller has mu.
+func (p *pacEvaluator) begin() { p.load = p.start(p.ended) }
+
+// start starts a load, and calls ended with mu.
+func (p *pacEvaluator) start(ended func(*pacLoad)) *pacLoad {
 	ctx, cancel := context.WithCancel(p.ctx)
 	l := &pacLoad{done: make(chan struct{}), cancel: cancel}
-	p.load = l
 	go func() {
 		defer cancel()
 		l.script, l.err = p.fetch(ctx)
-		p.ended(l)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		l.again = time.Now().Add(pacRenewal)
+		ended(l)
+		close(l.done)
 	}()
+	return l
 }
 
 // ended sets when a failure is tried again, later each time as Chromium does.
 // Chromium's last step, four hours, is left out.
 func (p *pacEvaluator) ended(l *pacLoad) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	defer close(l.done)
-	if p.load != l {
-		return
-	}
-	if l.err == nil {
+	switch {
+	case p.load != l:
+	case l.err == nil:
 		p.failures = 0
-		return
+	default:
+		delays := []time.Duration{8 * time.Second, 32 * time.Second, 2 * time.Minute}
+		l.again = time.Now().Add(delays[min(p.failures, len(delays)-1)])
+		p.failures++
+		p.options.Logger.Warn("a PAC script cannot be had", "script", shortURL(p.address), "error", l.err)
 	}
-	delays := []time.Duration{8 * time.Second, 32 * time.Second, 2 * time.Minute}
-	l.again = time.Now().Add(delays[min(p.failures, len(delays)-1)])
-	p.failures++
-	p.options.Logger.Warn("a PAC script cannot be had", "script", shortURL(p.address), "error", l.err)
 }
 
 func (p *pacEvaluator) fetch(ctx context.Context) (*pacScript, error) {

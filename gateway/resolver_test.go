@@ -311,6 +311,34 @@ func TestPACScript_FailureIsTriedAgainLater(t *testing.T) {
 	})
 }
 
+func TestPACScript_IsFetchedAgainMuchLater(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "proxy.pac")
+	write := func(script string) {
+		if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := newTestProxy(t, ProxyConfig{PACScript: "file://" + path}, ProxyOptions{})
+		write(always("PROXY old:1"))
+		wantRoute(t, p, "http://example.com/", "PROXY old:1")
+		write(always("PROXY new:1"))
+		time.Sleep(12*time.Hour - time.Second)
+		wantRoute(t, p, "http://example.com/", "PROXY old:1")
+		synctest.Wait()
+		wantRoute(t, p, "http://example.com/", "PROXY old:1")
+		time.Sleep(time.Second)
+		wantRoute(t, p, "http://example.com/", "PROXY old:1")
+		synctest.Wait()
+		wantRoute(t, p, "http://example.com/", "PROXY new:1")
+		write("wrong(")
+		time.Sleep(12 * time.Hour)
+		wantRoute(t, p, "http://example.com/", "PROXY new:1")
+		synctest.Wait()
+		wantRoute(t, p, "http://example.com/", "PROXY new:1")
+	})
+}
+
 func TestPACScript_ReloadTellsTheFailure(t *testing.T) {
 	s := newPACServer(t, always("PROXY a:1"))
 	p := newTestProxy(t, ProxyConfig{PACScript: s.URL}, ProxyOptions{})
