@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/net/http/httpproxy"
+)
+
+// environment is ModeSystem: the variables http_proxy, https_proxy, all_proxy
+// and no_proxy, in lower or upper case. The settings of desktops, which
+// Chromium reads too, are not read.
+type environment struct {
+	find atomic.Pointer[func(*url.URL) (*url.URL, error)]
+}
+
+func newEnvironment() *environment {
+	e := &environment{}
+	e.read()
+	return e
+}
+
+func (e *environment) read() {
+	config := httpproxy.FromEnvironment()
+	all := cmp.Or(os.Getenv("all_proxy"), os.Getenv("ALL_PROXY"))
+	config.HTTPProxy = cmp.Or(config.HTTPProxy, all)
+	config.HTTPSProxy = cmp.Or(config.HTTPSProxy, all)
+	find := config.ProxyFunc()
+	e.find.Store(&find)
+}
+
+func (e *environment) route(_ context.Context, t *target) (Route, error) {
+	direct := Route{{Kind: Direct}}
+	if t.isLocal() {
+		return direct, nil
+	}
+	u := *t.url
+	switch t.scheme {
+	case "ws", "ftp":
+		u.Scheme = "http"
+	case "wss":
+		u.Scheme = "https"
+	}
+	proxy, err := (*e.find.Load())(&u)
+	if err != nil {
+		return nil, fmt.Errorf("the proxy of the environment: %w", err)
+	}
+	if proxy == nil {
+		return direct, nil
+	}
+	kind, err := kindOfScheme(proxy.Scheme)
+	if proxy.Scheme == "socks5h" {
+		kind, err = SOCKS5, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the proxy of the environment: %w", err)
+	}
+	hop, err := newHop(kind, proxy.Host)
+	if err != nil {
+		return nil, fmt.Errorf("the proxy of the environment: %w", err)
+	}
+	hop.User = proxy.User
+	return Route{hop}, nil
+}
+
+func (e *environment) reload(context.Context) error {
+	e.read()
+	return nil
+}
+
+func (e *environment) close() {}
