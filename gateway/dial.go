@@ -198,6 +198,9 @@ func (c *countedConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// NetConn is the connection below.
+func (c *countedConn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite ends what is sent.
 func (c *countedConn) CloseWrite() error { return halfClose(c.Conn) }
 

@@ -330,7 +330,7 @@ func (x *exchange) replace(ctx context.Context, up *upstream) {
 
 // copyResponse copies what the server sends, as it is.
 func (x *exchange) copyResponse() (n int64, err error) {
-	if ahead, _ := x.f.r.Peek(x.f.r.Buffered()); len(ahead) > 0 {
+	if ahead := buffered(x.f.r); len(ahead) > 0 {
 		written, err := x.c.Write(ahead)
 		x.f.r.Discard(written)
 		x.g.counters.received.Add(int64(written))

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -23,6 +24,8 @@ const (
 	drainTime = 500 * time.Millisecond
 	// remembered is how many servers' failures and certificates are kept.
 	remembered = 512
+	// bufferSize is what is copied at once.
+	bufferSize = 32 << 10
 )
 
 // Options are the settings of a gateway. The zero value reaches every server
@@ -48,6 +51,8 @@ type Options struct {
 	TLS *TLSConfig
 	// Log takes what goes wrong outside of a request. Nil drops it.
 	Log *slog.Logger
+
+	sessions tls.ClientSessionCache // begun anew with TLS
 }
 
 // Gateway is the way out of one session: an HTTP proxy on a loopback port that
@@ -70,10 +75,16 @@ type Gateway struct {
 	closed    bool
 	ends      map[*end]struct{} // what CloseConnections ends
 
+	turnedAway  int // peers that were refused
+	toldRefusal time.Time
+
 	counters counters
 	failures *recent[error]
 	bad      badHops
 	logins   logins
+	verdicts verdicts
+	servers  *recent[ServerTLS]
+	buffers  sync.Pool
 }
 
 // end ends a connection or an attempt at one.
@@ -89,6 +100,7 @@ func New(options Options) (*Gateway, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	options.sessions = tls.NewLRUClientSessionCache(remembered)
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Gateway{
 		port:     p,
@@ -98,6 +110,9 @@ func New(options Options) (*Gateway, error) {
 		options:  options,
 		ends:     map[*end]struct{}{},
 		failures: newRecent[error](remembered),
+		verdicts: verdicts{known: newRecent[int](remembered), asking: map[string]*question{}},
+		servers:  newRecent[ServerTLS](remembered),
+		buffers:  sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }},
 	}, nil
 }
 
@@ -210,7 +225,11 @@ func (g *Gateway) SetMapHost(f func(hostport string) (string, error)) {
 
 // SetTLS takes other TLS settings, nil for none, for the connections that
 // begin from now on. Verdicts stay remembered: see ForgetVerdicts.
-func (g *Gateway) SetTLS(c *TLSConfig) { g.change(func(o *Options) { o.TLS = c }) }
+func (g *Gateway) SetTLS(c *TLSConfig) {
+	g.change(func(o *Options) {
+		o.TLS, o.sessions = c, tls.NewLRUClientSessionCache(remembered)
+	})
+}
 
 func (g *Gateway) change(f func(*Options)) {
 	g.mu.Lock()
@@ -242,7 +261,7 @@ func (g *Gateway) accept(l net.Listener, done chan struct{}) {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
-			g.welcome(conn)
+			g.welcome(conn, false)
 		case errors.Is(err, errTooManyFiles):
 			// Who waits in the backlog is served when files are free again.
 			time.Sleep(10 * time.Millisecond)
@@ -262,11 +281,13 @@ func (g *Gateway) accept(l net.Listener, done chan struct{}) {
 // client is a connection of the browser, or of the transport.
 type client struct {
 	net.Conn
-	r *bufio.Reader
+	r     *bufio.Reader
+	noTLS bool // no TLS is let through
 }
 
-// welcome serves a connection in a goroutine of its own.
-func (g *Gateway) welcome(conn net.Conn) {
+// welcome serves a connection in a goroutine of its own. Its own transport is
+// known to it, all others are asked who they are.
+func (g *Gateway) welcome(conn net.Conn, own bool) {
 	ctx, cancel := context.WithCancelCause(g.ctx)
 	forget, err := g.track(func() { cancel(errCut) })
 	if err != nil {
@@ -277,14 +298,14 @@ func (g *Gateway) welcome(conn net.Conn) {
 	g.work.Go(func() {
 		defer forget()
 		defer cancel(nil)
-		g.serve(ctx, conn)
+		g.serve(ctx, conn, own)
 	})
 }
 
-func (g *Gateway) serve(ctx context.Context, conn net.Conn) {
+func (g *Gateway) serve(ctx context.Context, conn net.Conn, own bool) {
 	defer hangUp(conn)
 	defer interrupt(ctx, conn)()
-	if !g.admit(conn) {
+	if !own && !g.admit(conn) {
 		return
 	}
 	c := &client{Conn: conn, r: bufio.NewReader(conn)}
@@ -354,8 +375,12 @@ func hangUp(conn net.Conn) {
 
 // reset closes as a connection ends that breaks.
 func reset(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetLinger(0)
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		c.SetLinger(0)
+	case interface{ NetConn() net.Conn }:
+		reset(c.NetConn())
+		return
 	}
 	conn.Close()
 }

@@ -166,8 +166,6 @@ type body struct {
 	chunked bool
 }
 
-func (b body) empty() bool { return b.length == 0 && !b.chunked }
-
 // body judges the framing of a request. What two readers could understand
 // differently is refused.
 func (h *head) body() (body, error) {

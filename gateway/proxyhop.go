@@ -105,5 +105,8 @@ func withPrefix(conn net.Conn, r *bufio.Reader) net.Conn {
 
 func (p *prefixed) Read(b []byte) (int, error) { return p.r.Read(b) }
 
+// NetConn is the connection below.
+func (p *prefixed) NetConn() net.Conn { return p.Conn }
+
 // CloseWrite ends what is sent.
 func (p *prefixed) CloseWrite() error { return halfClose(p.Conn) }

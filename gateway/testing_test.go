@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -294,3 +295,6 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+// quiet drops what servers log of broken connections.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -91,7 +90,7 @@ func (g *Gateway) pass(ctx context.Context, c *client, up net.Conn) {
 	p := &passage{g: g, a: c.Conn, b: up}
 	var both sync.WaitGroup
 	both.Go(func() {
-		if err := g.drain(c.r, up); err != nil {
+		if err := g.drain(c, up); err != nil {
 			p.abort(err)
 			return
 		}
@@ -106,11 +105,17 @@ func (g *Gateway) pass(ctx context.Context, c *client, up net.Conn) {
 	both.Wait()
 }
 
+// errTLS is TLS where none is let through.
+var errTLS = errors.New("TLS after the server had spoken")
+
 // drain sends on what was read ahead.
-func (g *Gateway) drain(r *bufio.Reader, up net.Conn) error {
-	ahead, _ := r.Peek(r.Buffered())
-	n, err := up.Write(ahead)
-	r.Discard(n)
+func (g *Gateway) drain(c *client, up net.Conn) error {
+	if c.noTLS {
+		if first, _ := c.r.Peek(1); len(first) > 0 && first[0] == recordHandshake {
+			return errTLS
+		}
+	}
+	n, err := up.Write(buffered(c.r))
 	g.counters.sent.Add(int64(n))
 	return err
 }
@@ -128,7 +133,7 @@ func (p *passage) carry(to, from net.Conn, count *atomic.Int64) {
 
 // abort ends both ways. A reset goes on as one.
 func (p *passage) abort(err error) {
-	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) && err != errTLS {
 		reset(p.a)
 		reset(p.b)
 		return
