@@ -56,9 +56,17 @@ func (o Options) route(ctx context.Context, u *url.URL) (Route, error) {
 	return route, nil
 }
 
-// reach connects to a server by the first hop of a route that works, and
-// remembers how it went.
+// reach gives a connection to a server that was made ahead, or makes one.
 func (g *Gateway) reach(ctx context.Context, o Options, route Route, target string, p purpose) (*upstream, error) {
+	if up := g.spare(route, target, p); up != nil {
+		return up, nil
+	}
+	return g.dialRoute(ctx, o, route, target, p)
+}
+
+// dialRoute connects to a server by the first hop of a route that works, and
+// remembers how it went.
+func (g *Gateway) dialRoute(ctx context.Context, o Options, route Route, target string, p purpose) (*upstream, error) {
 	var failed []Hop
 	var errs []error
 	for _, hop := range g.bad.order(route) {

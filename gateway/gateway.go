@@ -83,6 +83,7 @@ type Gateway struct {
 	bad      badHops
 	logins   logins
 	verdicts verdicts
+	spares   spares
 	servers  *recent[ServerTLS]
 	buffers  sync.Pool
 }
