@@ -338,6 +338,6 @@ func (x *exchange) copyResponse() (n int64, err error) {
 			return n, err
 		}
 	}
-	copied, err := copyCounted(x.c.Conn, x.f.up.Conn, &x.g.counters.received)
+	copied, err := x.g.copyCounted(x.c.Conn, x.f.up.Conn, &x.g.counters.received)
 	return n + copied, err
 }

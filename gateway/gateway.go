@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -49,6 +51,13 @@ type Options struct {
 	Roots *x509.CertPool
 	// TLS judges certificates and limits TLS. Nil leaves it to Chromium.
 	TLS *TLSConfig
+	// Upgrades sees and changes the handshakes of WebSockets. Nil lets them
+	// pass.
+	Upgrades Upgrader
+	// Authority mints what the browser is shown where the gateway speaks TLS
+	// with the server itself. The browser must trust it. A listener with TLS
+	// or Upgrades needs one.
+	Authority *Authority
 	// Log takes what goes wrong outside of a request. Nil drops it.
 	Log *slog.Logger
 
@@ -199,13 +208,32 @@ func (g *Gateway) track(run func()) (forget func(), err error) {
 	if g.closed {
 		return nil, ErrClosed
 	}
+	return g.trackLocked(run), nil
+}
+
+func (g *Gateway) trackLocked(run func()) (forget func()) {
 	e := &end{run}
 	g.ends[e] = struct{}{}
 	return func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		delete(g.ends, e)
-	}, nil
+	}
+}
+
+// start runs a goroutine that Close waits for and CloseConnections ends.
+func (g *Gateway) start(end func(), body func()) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return ErrClosed
+	}
+	forget := g.trackLocked(end)
+	g.work.Go(func() {
+		defer forget()
+		body()
+	})
+	return nil
 }
 
 // settings are the options for what begins now.
@@ -231,6 +259,9 @@ func (g *Gateway) SetTLS(c *TLSConfig) {
 		o.TLS, o.sessions = c, tls.NewLRUClientSessionCache(remembered)
 	})
 }
+
+// SetUpgrades lets another see the handshakes of WebSockets, nil nobody.
+func (g *Gateway) SetUpgrades(u Upgrader) { g.change(func(o *Options) { o.Upgrades = u }) }
 
 func (g *Gateway) change(f func(*Options)) {
 	g.mu.Lock()
@@ -290,17 +321,14 @@ type client struct {
 // known to it, all others are asked who they are.
 func (g *Gateway) welcome(conn net.Conn, own bool) {
 	ctx, cancel := context.WithCancelCause(g.ctx)
-	forget, err := g.track(func() { cancel(errCut) })
-	if err != nil {
-		cancel(err)
-		conn.Close()
-		return
-	}
-	g.work.Go(func() {
-		defer forget()
+	err := g.start(func() { cancel(errCut) }, func() {
 		defer cancel(nil)
 		g.serve(ctx, conn, own)
 	})
+	if err != nil {
+		cancel(err)
+		conn.Close()
+	}
 }
 
 func (g *Gateway) serve(ctx context.Context, conn net.Conn, own bool) {
@@ -342,6 +370,13 @@ func refuseMalformed(c *client, err error) {
 // refuse answers with a status and nothing else.
 func (c *client) refuse(status string) {
 	io.WriteString(c, "HTTP/1.1 "+status+"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+// unread gives bytes back to be read again.
+func (c *client) unread(b []byte) {
+	b = slices.Concat(b, buffered(c.r))
+	c.r = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(b), c.Conn), len(b)+512)
+	c.r.Peek(len(b))
 }
 
 // past is a deadline that ends what waits.

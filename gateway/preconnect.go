@@ -68,17 +68,11 @@ func (g *Gateway) Preconnect(ctx context.Context, u *url.URL, n int) error {
 func (g *Gateway) keep(s *spare) error {
 	s.r, s.watch = bufio.NewReaderSize(s.up.Conn, 512), make(chan struct{})
 	s.up.SetReadDeadline(time.Now().Add(spareTime))
-	forget, err := g.track(func() { s.up.SetReadDeadline(past) })
-	if err != nil {
-		s.up.Close()
-		return err
-	}
 	g.spares.mu.Lock()
 	g.spares.all = append(g.spares.all, s)
 	g.spares.mu.Unlock()
-	g.work.Go(func() {
+	err := g.start(func() { s.up.SetReadDeadline(past) }, func() {
 		defer close(s.watch)
-		defer forget()
 		_, err := s.r.Peek(1)
 		if g.spares.remove(s) {
 			s.up.Close() // nobody has taken it
@@ -86,7 +80,10 @@ func (g *Gateway) keep(s *spare) error {
 		}
 		s.alive = err == nil || errors.Is(err, os.ErrDeadlineExceeded)
 	})
-	return nil
+	if err != nil && g.spares.remove(s) {
+		s.up.Close()
+	}
+	return err
 }
 
 // remove takes a connection off the list, and reports whether it stood there.

@@ -79,7 +79,7 @@ func TestTLS_BridgesAsTheServerSpeaks(t *testing.T) {
 	real, shown := authority(t), authority(t)
 	s := site(t, real, 0, nil)
 	old := site(t, real, 0, &tls.Config{MaxVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
-	g := awake(t, Options{Roots: pool(t, real), TLS: &TLSConfig{Trusted: shown}})
+	g := awake(t, Options{Roots: pool(t, real), Authority: shown, TLS: &TLSConfig{}})
 	if b := got(t, secureBrowser(t, g, shown), s.URL); b != "HTTP/2.0 304 0" {
 		t.Errorf("got %q", b)
 	}
@@ -90,7 +90,7 @@ func TestTLS_BridgesAsTheServerSpeaks(t *testing.T) {
 	if !ok || info.Protocol != "h2" || info.Version != tls.VersionTLS13 || !info.Chain[0].Equal(s.Certificate()) {
 		t.Errorf("the server's TLS: %+v %v", info, ok)
 	}
-	g.SetTLS(&TLSConfig{Trusted: shown, MaxVersion: tls.VersionTLS12})
+	g.SetTLS(&TLSConfig{MaxVersion: tls.VersionTLS12})
 	if b := got(t, secureBrowser(t, g, shown), s.URL); b != "HTTP/2.0 303 0" {
 		t.Errorf("limited: got %q", b)
 	}
@@ -121,8 +121,7 @@ func TestTLS_ForwardsTheReasonOfAFailure(t *testing.T) {
 		{"closed", closes, TLSConfig{}, "EOF"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.config.Trusted = shown
-			g := awake(t, Options{Roots: pool(t, real), TLS: &test.config})
+			g := awake(t, Options{Roots: pool(t, real), Authority: shown, TLS: &test.config})
 			c, _ := connected(t, g, test.to)
 			err := tls.Client(c, &tls.Config{InsecureSkipVerify: true}).Handshake()
 			if err == nil || !strings.Contains(err.Error(), test.want) {
@@ -143,7 +142,7 @@ func TestTLS_JudgesByDefault(t *testing.T) {
 			s := site(t, real, fault, nil)
 			s.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) })
 			var request VerifyRequest
-			g := awake(t, Options{Roots: pool(t, real), TLS: &TLSConfig{Trusted: shown, Verify: func(_ context.Context, r VerifyRequest) int {
+			g := awake(t, Options{Roots: pool(t, real), Authority: shown, TLS: &TLSConfig{Verify: func(_ context.Context, r VerifyRequest) int {
 				request = r
 				return keepResult
 			}}})
@@ -209,7 +208,7 @@ func TestTLS_AsksOnceForAHostAndItsCertificate(t *testing.T) {
 		// A session that is resumed shows no certificate.
 		return &tls.Config{Certificates: []tls.Certificate{*leaf.Load()}, SessionTicketsDisabled: true}, nil
 	}})
-	g := awake(t, Options{TLS: &TLSConfig{Trusted: shown, Verify: verdict(0)}})
+	g := awake(t, Options{Authority: shown, TLS: &TLSConfig{Verify: verdict(0)}})
 	ok := func() bool {
 		c := secureBrowser(t, g, shown)
 		defer c.CloseIdleConnections()
@@ -231,7 +230,7 @@ func TestTLS_AsksOnceForAHostAndItsCertificate(t *testing.T) {
 	if n := asked.Load(); n != 1 {
 		t.Errorf("asked %d times for ten connections", n)
 	}
-	g.SetTLS(&TLSConfig{Trusted: shown, Verify: verdict(-2)})
+	g.SetTLS(&TLSConfig{Verify: verdict(-2)})
 	if !ok() || asked.Load() != 1 {
 		t.Error("another function forgot the verdict")
 	}
@@ -239,7 +238,7 @@ func TestTLS_AsksOnceForAHostAndItsCertificate(t *testing.T) {
 	if ok() || asked.Load() != 2 {
 		t.Errorf("another certificate of the server: asked %d times", asked.Load())
 	}
-	g.SetTLS(&TLSConfig{Trusted: shown, Verify: verdict(0)})
+	g.SetTLS(&TLSConfig{Verify: verdict(0)})
 	g.ForgetVerdicts()
 	if !ok() || asked.Load() != 3 {
 		t.Errorf("after forgetting: asked %d times", asked.Load())
@@ -250,7 +249,7 @@ func TestTLS_AQuestionEndsWithThoseWhoWait(t *testing.T) {
 	real, shown := authority(t), authority(t)
 	s := site(t, real, 0, nil)
 	asked, ended := make(chan bool, 4), make(chan bool, 4)
-	g := awake(t, Options{TLS: &TLSConfig{Trusted: shown, Verify: func(ctx context.Context, _ VerifyRequest) int {
+	g := awake(t, Options{Authority: shown, TLS: &TLSConfig{Verify: func(ctx context.Context, _ VerifyRequest) int {
 		asked <- true
 		<-ctx.Done()
 		ended <- true
@@ -294,7 +293,7 @@ func TestTLS_ShowsACertificateOfTheClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, certificate := range []*tls.Certificate{own, nil} {
-		g := awake(t, Options{Roots: pool(t, real), TLS: &TLSConfig{Trusted: shown, ClientCertificate: func(_ context.Context, r CertificateRequest) (*tls.Certificate, error) {
+		g := awake(t, Options{Roots: pool(t, real), Authority: shown, TLS: &TLSConfig{ClientCertificate: func(_ context.Context, r CertificateRequest) (*tls.Certificate, error) {
 			if r.Host != s.Listener.Addr().String() || len(r.SignatureSchemes) == 0 {
 				t.Errorf("asked %+v", r)
 			}
@@ -320,7 +319,7 @@ func TestTLS_LetsPlainTunnelsPassAndNoTLSUnjudged(t *testing.T) {
 			t.Error("TLS went past the gateway")
 		}
 	})
-	g := awake(t, Options{Roots: pool(t, real), TLS: &TLSConfig{Trusted: shown}})
+	g := awake(t, Options{Roots: pool(t, real), Authority: shown, TLS: &TLSConfig{}})
 	c, r := connected(t, g, plain)
 	io.WriteString(c, "GET")
 	c.CloseWrite()
@@ -380,7 +379,7 @@ func TestTLS_EndsAsTheOtherSideEnds(t *testing.T) {
 			}
 			io.Copy(io.Discard, c)
 		})
-		g := awake(t, Options{Roots: pool(t, real), TLS: &TLSConfig{Trusted: shown}})
+		g := awake(t, Options{Roots: pool(t, real), Authority: shown, TLS: &TLSConfig{}})
 		c, _ := connected(t, g, server)
 		client := tls.Client(c, &tls.Config{RootCAs: pool(t, shown), ServerName: "127.0.0.1"})
 		b, err := io.ReadAll(client)
@@ -401,7 +400,7 @@ func TestTLS_CarriesMuchInLittleMemory(t *testing.T) {
 	real, shown := authority(t), authority(t)
 	s := site(t, real, 0, nil)
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.CopyN(w, zeros{}, size) })
-	g := awake(t, Options{Roots: pool(t, real), TLS: &TLSConfig{Trusted: shown}})
+	g := awake(t, Options{Roots: pool(t, real), Authority: shown, TLS: &TLSConfig{}})
 	r, err := secureBrowser(t, g, shown).Get(s.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -440,7 +439,7 @@ func TestTransport_GoesTheSameWay(t *testing.T) {
 	defer plain.Close()
 	proxy := newHTTPProxy(t)
 	hosts := make(chan string, 2)
-	g := awake(t, Options{Roots: pool(t, real), Resolver: fixed{proxy.hop()}, TLS: &TLSConfig{Trusted: shown, Verify: func(_ context.Context, r VerifyRequest) int {
+	g := awake(t, Options{Roots: pool(t, real), Resolver: fixed{proxy.hop()}, Authority: shown, TLS: &TLSConfig{Verify: func(_ context.Context, r VerifyRequest) int {
 		hosts <- r.Hostname
 		return -3
 	}}})

@@ -12,7 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,9 +20,6 @@ import (
 // setCertificateVerifyProc). While they are set, the gateway speaks TLS with
 // the servers itself and shows the browser a certificate of its own.
 type TLSConfig struct {
-	// Trusted mints what the browser is shown. It must be set for a gateway
-	// whose listener is used.
-	Trusted *Authority
 	// MinVersion and MaxVersion limit the versions, such as tls.VersionTLS13.
 	// 0 is TLS 1.2 and the newest.
 	MinVersion, MaxVersion uint16
@@ -115,11 +112,14 @@ func (g *Gateway) tunnelLate(ctx context.Context, o Options, c *client, up *upst
 		defer up.Close()
 		defer interrupt(ctx, up.Conn)()
 	}
-	if hello != nil && o.TLS != nil {
+	switch watched := o.watches(target, hello); {
+	case hello != nil && (watched || o.TLS != nil):
 		g.bridge(ctx, o, c, up, hello, target)
-		return
+	case watched:
+		g.upgrade(ctx, o, c, &countedConn{up, &g.counters}, target, false)
+	default:
+		g.pass(ctx, c, up.Conn)
 	}
-	g.pass(ctx, c, up.Conn)
 }
 
 type speaker int
@@ -185,10 +185,8 @@ func readHello(c *client) (*clientHello, error) {
 	if hello == nil {
 		return nil, err
 	}
-	read := slices.Concat(seen.Bytes(), buffered(c.r))
-	c.r = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(read), c.Conn), max(4096, len(read)))
-	_, err = c.r.Peek(len(read))
-	return &clientHello{hello}, err
+	c.unread(seen.Bytes())
+	return &clientHello{hello}, nil
 }
 
 func buffered(r *bufio.Reader) []byte {
@@ -213,7 +211,7 @@ func (g *Gateway) bridge(ctx context.Context, o Options, c *client, up *upstream
 	if name == "" {
 		name, _, _ = net.SplitHostPort(target)
 	}
-	waiting, release := whileThere(ctx, c)
+	waiting, release := c.whileThere(ctx)
 	server, err := g.secure(waiting, o, &countedConn{up, &g.counters}, name, target, hello.SupportedProtos)
 	release()
 	if ctx.Err() != nil {
@@ -231,20 +229,22 @@ func (g *Gateway) bridge(ctx context.Context, o Options, c *client, up *upstream
 	if err != nil {
 		return
 	}
-	g.passTLS(ctx, shown, server)
+	inside := &client{Conn: shown, r: bufio.NewReader(shown)}
+	if o.watches(target, hello) {
+		g.upgrade(ctx, o, inside, server, target, true)
+		return
+	}
+	(&passage{g: g, browser: inside, server: server, sent: new(atomic.Int64), received: new(atomic.Int64)}).run(ctx)
 }
 
 // whileThere is a context that ends as well when the browser hangs up, which
-// waits now and says nothing.
-func whileThere(ctx context.Context, c *client) (_ context.Context, release func()) {
+// waits now and says nothing. What it says all the same stays to be read.
+func (c *client) whileThere(ctx context.Context) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	// What is buffered is the hello; what comes next is looked for behind it.
-	hello := buffered(c.r)
-	next := bufio.NewReader(c.Conn)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if _, err := next.Peek(1); err != nil {
+		if _, err := c.r.Peek(c.r.Buffered() + 1); err != nil && err != bufio.ErrBufferFull {
 			cancel(err)
 		}
 	}()
@@ -252,7 +252,6 @@ func whileThere(ctx context.Context, c *client) (_ context.Context, release func
 		c.SetReadDeadline(past)
 		<-done
 		c.SetReadDeadline(time.Time{})
-		c.r = bufio.NewReader(io.MultiReader(bytes.NewReader(slices.Clone(hello)), bytes.NewReader(buffered(next)), c.Conn))
 		cancel(nil)
 	}
 }
@@ -309,7 +308,7 @@ func (g *Gateway) secure(ctx context.Context, o Options, conn net.Conn, name, ta
 
 // show completes the browser's handshake with a certificate for the verdict.
 func (g *Gateway) show(ctx context.Context, o Options, c *client, name string, verdict int, protocol string) (*tls.Conn, error) {
-	leaf, err := o.TLS.Trusted.Mint(name, verdict)
+	leaf, err := o.Authority.Mint(name, verdict)
 	if err != nil {
 		g.log.Error("gateway: minting a certificate", "host", name, "error", err)
 		return nil, err
@@ -348,35 +347,4 @@ func fail(c *client, err error) {
 		number = alertHandshakeFailure
 	}
 	c.Write([]byte{21, 3, 3, 0, 2, 2, number})
-}
-
-// passTLS copies what is said, each way to its end. How TLS ended on one side,
-// with or without saying so, is how it ends on the other.
-func (g *Gateway) passTLS(ctx context.Context, browser, server *tls.Conn) {
-	defer interrupt(ctx, browser.NetConn())()
-	var both sync.WaitGroup
-	both.Go(func() {
-		g.carryTLS(server, browser)
-		server.SetReadDeadline(time.Now().Add(orphanTime))
-		if ctx.Err() != nil {
-			server.SetReadDeadline(past)
-		}
-	})
-	g.carryTLS(browser, server)
-	both.Wait()
-}
-
-func (g *Gateway) carryTLS(to, from *tls.Conn) {
-	buffer := g.buffers.Get().(*[]byte)
-	defer g.buffers.Put(buffer)
-	_, err := io.CopyBuffer(to, from, *buffer)
-	switch {
-	case err == nil:
-		err = to.CloseWrite()
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		err = halfClose(to.NetConn())
-	}
-	if err != nil {
-		(&passage{a: to.NetConn(), b: from.NetConn()}).abort(err)
-	}
 }

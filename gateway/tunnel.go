@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -71,82 +73,110 @@ func (g *Gateway) tunnel(ctx context.Context, c *client, target string) {
 	if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
 		return
 	}
-	if up != nil && o.TLS == nil {
+	if up != nil && !o.looksInside(target) {
 		g.pass(ctx, c, up.Conn)
 		return
 	}
 	g.tunnelLate(ctx, o, c, up, routes, target)
 }
 
-// passage copies between two connections.
-type passage struct {
-	g    *Gateway
-	a, b net.Conn
+// looksInside reports whether the first bytes of a tunnel matter.
+func (o Options) looksInside(target string) bool {
+	return o.TLS != nil || o.Upgrades != nil && (o.Upgrades.Wants(target, true) || o.Upgrades.Wants(target, false))
 }
 
-// pass copies between the browser and a server, each way to its end. What
-// breaks on one side breaks on the other.
+// passage copies between the browser and a server, each way to its end. What
+// breaks on one side breaks on the other, and how TLS ends goes on as well.
+type passage struct {
+	g              *Gateway
+	browser        *client
+	server         net.Conn
+	sent, received *atomic.Int64
+}
+
+// pass copies between the browser and a server.
 func (g *Gateway) pass(ctx context.Context, c *client, up net.Conn) {
-	p := &passage{g: g, a: c.Conn, b: up}
+	(&passage{g: g, browser: c, server: up, sent: &g.counters.sent, received: &g.counters.received}).run(ctx)
+}
+
+func (p *passage) run(ctx context.Context) {
 	var both sync.WaitGroup
 	both.Go(func() {
-		if err := g.drain(c, up); err != nil {
+		if err := p.sendAhead(); err != nil {
 			p.abort(err)
 			return
 		}
-		p.carry(up, c.Conn, &g.counters.sent)
+		p.carry(p.server, p.browser.Conn, p.sent)
 		// The browser is done.
-		up.SetReadDeadline(time.Now().Add(orphanTime))
+		p.server.SetReadDeadline(time.Now().Add(orphanTime))
 		if ctx.Err() != nil {
-			up.SetReadDeadline(past)
+			p.server.SetReadDeadline(past)
 		}
 	})
-	p.carry(c.Conn, up, &g.counters.received)
+	p.carry(p.browser.Conn, p.server, p.received)
 	both.Wait()
 }
 
 // errTLS is TLS where none is let through.
 var errTLS = errors.New("TLS after the server had spoken")
 
-// drain sends on what was read ahead.
-func (g *Gateway) drain(c *client, up net.Conn) error {
+// sendAhead sends on what was read ahead.
+func (p *passage) sendAhead() error {
+	c := p.browser
 	if c.noTLS {
 		if first, _ := c.r.Peek(1); len(first) > 0 && first[0] == recordHandshake {
 			return errTLS
 		}
 	}
-	n, err := up.Write(buffered(c.r))
-	g.counters.sent.Add(int64(n))
+	n, err := p.server.Write(buffered(c.r))
+	p.sent.Add(int64(n))
 	return err
 }
 
 // carry copies one way and closes that half.
 func (p *passage) carry(to, from net.Conn, count *atomic.Int64) {
-	if _, err := copyCounted(to, from, count); err != nil {
-		p.abort(err)
-		return
+	_, err := p.g.copyCounted(to, from, count)
+	switch {
+	case err == nil:
+		err = halfClose(to)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = halfClose(below(to)) // TLS that was cut off
 	}
-	if err := halfClose(to); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err != nil && !errors.Is(err, net.ErrClosed) {
 		p.abort(err)
 	}
 }
 
 // abort ends both ways. A reset goes on as one.
 func (p *passage) abort(err error) {
-	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) && err != errTLS {
-		reset(p.a)
-		reset(p.b)
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) || err == errTLS {
+		below(p.browser.Conn).SetDeadline(past)
+		below(p.server).SetDeadline(past)
 		return
 	}
-	p.a.SetDeadline(past)
-	p.b.SetDeadline(past)
+	reset(p.browser.Conn)
+	reset(p.server)
+}
+
+// below is the connection that carries TLS, or the connection itself.
+func below(conn net.Conn) net.Conn {
+	if secure, ok := conn.(*tls.Conn); ok {
+		return secure.NetConn()
+	}
+	return conn
 }
 
 // copyCounted copies to the end. Between two TCP connections the bytes stay in
 // the kernel where that can be done.
-func copyCounted(to io.Writer, from io.Reader, count *atomic.Int64) (total int64, err error) {
+func (g *Gateway) copyCounted(to, from net.Conn, count *atomic.Int64) (total int64, err error) {
+	_, ok1 := to.(*net.TCPConn)
+	_, ok2 := from.(*net.TCPConn)
+	step := g.copyBuffered
+	if ok1 && ok2 {
+		step = copyKernel
+	}
 	for {
-		n, err := io.CopyN(to, from, copyStep)
+		n, err := step(to, from)
 		total += n
 		count.Add(n)
 		if err == io.EOF {
@@ -156,4 +186,17 @@ func copyCounted(to io.Writer, from io.Reader, count *atomic.Int64) (total int64
 			return total, err
 		}
 	}
+}
+
+func copyKernel(to, from net.Conn) (int64, error) { return io.CopyN(to, from, copyStep) }
+
+func (g *Gateway) copyBuffered(to, from net.Conn) (int64, error) {
+	buffer := g.buffers.Get().(*[]byte)
+	defer g.buffers.Put(buffer)
+	n, err := from.Read(*buffer)
+	if n == 0 {
+		return 0, err
+	}
+	written, failed := to.Write((*buffer)[:n])
+	return int64(written), cmp.Or(failed, err)
 }

@@ -165,12 +165,15 @@ func (g *Gateway) judge(ctx context.Context, o Options, host string, chain []*x5
 	if o.TLS == nil || o.TLS.Verify == nil {
 		return r.Result, nil
 	}
-	q := g.ask(key, func(ctx context.Context) int {
+	q, err := g.ask(key, func(ctx context.Context) int {
 		if answer := o.TLS.Verify(ctx, r); answer != keepResult {
 			return answer
 		}
 		return r.Result
 	})
+	if err != nil {
+		return 0, err
+	}
 	defer g.leave(key, q)
 	select {
 	case <-q.done:
@@ -190,18 +193,18 @@ func verdictKey(host string, chain []*x509.Certificate) string {
 }
 
 // ask joins a question, or begins it.
-func (g *Gateway) ask(key string, verify func(context.Context) int) *question {
+func (g *Gateway) ask(key string, verify func(context.Context) int) (*question, error) {
 	v := &g.verdicts
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if q := v.asking[key]; q != nil {
 		q.askers++
-		return q
+		return q, nil
 	}
 	ctx, cancel := context.WithCancel(g.ctx)
 	q := &question{cancel: cancel, askers: 1, done: make(chan struct{})}
-	v.asking[key] = q
-	g.work.Go(func() {
+	err := g.start(cancel, func() {
+		defer close(q.done)
 		q.answer = verify(ctx)
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -211,9 +214,13 @@ func (g *Gateway) ask(key string, verify func(context.Context) int) *question {
 		if v.asking[key] == q {
 			delete(v.asking, key)
 		}
-		close(q.done)
 	})
-	return q
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	v.asking[key] = q
+	return q, nil
 }
 
 // leave gives up on a question. When nobody waits for it any more it ends.
