@@ -1,0 +1,202 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// copyStep is after how many bytes a copy is counted.
+	copyStep = 1 << 20
+	// orphanTime is how long a server may go on after the browser has closed
+	// its half, which it only does when it is done.
+	orphanTime = time.Minute
+)
+
+// tunnelRoutes are the routes to a server by what a tunnel may be for, which
+// is known only by its first bytes.
+type tunnelRoutes struct{ https, wss, ws Route }
+
+func (o Options) tunnelRoutes(ctx context.Context, target string) (r tunnelRoutes, err error) {
+	for scheme, to := range map[string]*Route{"https": &r.https, "wss": &r.wss, "ws": &r.ws} {
+		if *to, err = o.route(ctx, &url.URL{Scheme: scheme, Host: target, Path: "/"}); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// same reports whether the route is the same for everything.
+func (r tunnelRoutes) same() bool { return r.https.equal(r.wss) && r.https.equal(r.ws) }
+
+func (r Route) equal(other Route) bool {
+	if len(r) != len(other) {
+		return false
+	}
+	for i, hop := range r {
+		if hop.key() != other[i].key() || hop.User.String() != other[i].User.String() {
+			return false
+		}
+	}
+	return true
+}
+
+// tunnel answers a CONNECT. The server is reached before the answer, so that
+// the browser learns of a failure, unless the way depends on what is spoken.
+func (g *Gateway) tunnel(ctx context.Context, c *client, target string) {
+	o := g.settings()
+	routes, err := o.tunnelRoutes(ctx, target)
+	if err != nil {
+		g.tell(target, err)
+		c.refuse("502 Bad Gateway")
+		return
+	}
+	var up *upstream
+	if routes.same() {
+		up, err = g.reach(ctx, o, routes.https, target, forTunnel)
+		if err != nil {
+			c.refuse("502 Bad Gateway")
+			return
+		}
+		defer up.Close()
+		defer interrupt(ctx, up.Conn)()
+	}
+	if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
+		return
+	}
+	if up != nil && !o.looksInside(target) {
+		g.pass(ctx, c, up.Conn)
+		return
+	}
+	g.tunnelLate(ctx, o, c, up, routes, target)
+}
+
+// looksInside reports whether the first bytes of a tunnel matter.
+func (o Options) looksInside(target string) bool {
+	return o.TLS != nil || o.Upgrades != nil && (o.Upgrades.Wants(target, true) || o.Upgrades.Wants(target, false))
+}
+
+// passage copies between the browser and a server, each way to its end. What
+// breaks on one side breaks on the other, and how TLS ends goes on as well.
+type passage struct {
+	g              *Gateway
+	browser        *client
+	server         net.Conn
+	sent, received *atomic.Int64
+}
+
+// pass copies between the browser and a server.
+func (g *Gateway) pass(ctx context.Context, c *client, up net.Conn) {
+	(&passage{g: g, browser: c, server: up, sent: &g.counters.sent, received: &g.counters.received}).run(ctx)
+}
+
+func (p *passage) run(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() {
+		if err := p.sendAhead(); err != nil {
+			p.abort(err)
+			return
+		}
+		p.carry(p.server, p.browser.Conn, p.sent)
+		// The browser is done.
+		p.server.SetReadDeadline(time.Now().Add(orphanTime))
+		if ctx.Err() != nil {
+			p.server.SetReadDeadline(past)
+		}
+	})
+	p.carry(p.browser.Conn, p.server, p.received)
+	both.Wait()
+}
+
+// errTLS is TLS where none is let through.
+var errTLS = errors.New("TLS after the server had spoken")
+
+// sendAhead sends on what was read ahead.
+func (p *passage) sendAhead() error {
+	c := p.browser
+	if c.noTLS {
+		if first, _ := c.r.Peek(1); len(first) > 0 && first[0] == recordHandshake {
+			return errTLS
+		}
+	}
+	n, err := p.server.Write(buffered(c.r))
+	p.sent.Add(int64(n))
+	return err
+}
+
+// carry copies one way and closes that half.
+func (p *passage) carry(to, from net.Conn, count *atomic.Int64) {
+	_, err := p.g.copyCounted(to, from, count)
+	switch {
+	case err == nil:
+		err = halfClose(to)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = halfClose(below(to)) // TLS that was cut off
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		p.abort(err)
+	}
+}
+
+// abort ends both ways. A reset goes on as one.
+func (p *passage) abort(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) || err == errTLS {
+		below(p.browser.Conn).SetDeadline(past)
+		below(p.server).SetDeadline(past)
+		return
+	}
+	reset(p.browser.Conn)
+	reset(p.server)
+}
+
+// below is the connection that carries TLS, or the connection itself.
+func below(conn net.Conn) net.Conn {
+	if secure, ok := conn.(*tls.Conn); ok {
+		return secure.NetConn()
+	}
+	return conn
+}
+
+// copyCounted copies to the end. Between two TCP connections the bytes stay in
+// the kernel where that can be done.
+func (g *Gateway) copyCounted(to, from net.Conn, count *atomic.Int64) (total int64, err error) {
+	_, ok1 := to.(*net.TCPConn)
+	_, ok2 := from.(*net.TCPConn)
+	step := g.copyBuffered
+	if ok1 && ok2 {
+		step = copyKernel
+	}
+	for {
+		n, err := step(to, from)
+		total += n
+		count.Add(n)
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+func copyKernel(to, from net.Conn) (int64, error) { return io.CopyN(to, from, copyStep) }
+
+func (g *Gateway) copyBuffered(to, from net.Conn) (int64, error) {
+	buffer := g.buffers.Get().(*[]byte)
+	defer g.buffers.Put(buffer)
+	n, err := from.Read(*buffer)
+	if n == 0 {
+		return 0, err
+	}
+	written, failed := to.Write((*buffer)[:n])
+	return int64(written), cmp.Or(failed, err)
+}
