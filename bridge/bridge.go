@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/chromium"
+	"github.com/cdpbridge/cdpbridge/gateway"
 )
 
 // FlagSet is a set of switches that Chromium is started with.
@@ -78,8 +79,11 @@ type Browser struct {
 	life   context.Context
 	end    context.CancelFunc
 
-	streams *localStreams
-	schemes schemes
+	streams     *localStreams
+	schemes     schemes
+	hostRules   gateway.HostRules
+	systemProxy *gateway.Proxy // of sessions without settings of their own
+	authority   func() (*gateway.Authority, error)
 
 	goneHandler    setter[func(*HostGoneError)]
 	createdHandler setter[func(*Session)]
@@ -104,6 +108,10 @@ func Launch(ctx context.Context, o Options) (*Browser, error) {
 	if err := checkSchemes(o.PrivilegedSchemes); err != nil {
 		return nil, err
 	}
+	rules, err := o.hostRules()
+	if err != nil {
+		return nil, err
+	}
 	binary, err := chromium.Find(o.Binary)
 	if err != nil {
 		return nil, err
@@ -112,7 +120,7 @@ func Launch(ctx context.Context, o Options) (*Browser, error) {
 		return nil, err
 	}
 	b := newBrowser(o)
-	b.binary = binary
+	b.binary, b.hostRules = binary, rules
 	if err := b.chooseDirectory(); err != nil {
 		return nil, err
 	}
@@ -150,6 +158,8 @@ func newBrowser(o Options) *Browser {
 	b.life, b.end = context.WithCancel(context.Background())
 	b.closing, b.stop = context.WithCancelCause(context.Background())
 	b.close = sync.OnceValue(b.closeAll)
+	b.authority = sync.OnceValues(gateway.NewAuthority)
+	b.systemProxy = systemProxy(b.proxyOptions())
 	return b
 }
 
@@ -242,6 +252,7 @@ func (b *Browser) closeAll() error {
 	}
 	wg.Wait()
 	b.end()
+	b.systemProxy.Close()
 	errs = append(errs, b.streams.close())
 	if b.temp != nil {
 		errs = append(errs, b.temp.Remove())

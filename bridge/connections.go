@@ -38,7 +38,7 @@ func (s *Session) CloseAllConnections(ctx context.Context) error {
 	if err == nil {
 		err = s.explain(errors.Join(s.stopLoading(ctx), at.netInternals(ctx, "flushSocketPools")))
 	}
-	s.transport.CloseIdleConnections()
+	s.outlet.closeConnections()
 	return doing("closing all connections", err)
 }
 

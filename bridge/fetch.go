@@ -16,20 +16,6 @@ import (
 	"time"
 )
 
-// newTransport makes the requests of a session, until its life ends.
-func newTransport(life context.Context) *http.Transport {
-	t := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:   true,
-		MaxIdleConns:        64,
-		MaxIdleConnsPerHost: 6, // Chromium's
-		IdleConnTimeout:     90 * time.Second,
-		TLSHandshakeTimeout: 30 * time.Second,
-	}
-	context.AfterFunc(life, t.CloseIdleConnections)
-	return t
-}
-
 // FetchOptions are the options of Session.Fetch. The zero value follows
 // redirects and sends and stores the session's cookies.
 type FetchOptions struct {
@@ -299,7 +285,7 @@ func (f *fetch) network(r *http.Request) (*http.Response, error) {
 	ctx, s := r.Context(), f.session
 	response, err := f.authenticated(r)
 	if err != nil {
-		return nil, netError(err)
+		return nil, netError(s.outlet.cause(r.URL.String(), err))
 	}
 	if f.withCookies(r) {
 		if err := s.storeCookies(ctx, r.URL, response.Header["Set-Cookie"]); err != nil {

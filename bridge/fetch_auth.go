@@ -98,7 +98,7 @@ func (f *fetch) authenticated(r *http.Request) (*http.Response, error) {
 		r.URL = &bare
 	}
 	if _, own := r.Header["Authorization"]; own || !f.withCookies(r) {
-		return f.session.transport.RoundTrip(r)
+		return f.session.outlet.roundTrip(r)
 	}
 	store := f.session.credentials
 	l.used = store.find(func(s *protectionSpace) bool {
@@ -110,7 +110,7 @@ func (f *fetch) authenticated(r *http.Request) (*http.Response, error) {
 				return nil, err
 			}
 		}
-		response, err := f.session.transport.RoundTrip(r)
+		response, err := f.session.outlet.roundTrip(r)
 		switch {
 		case err != nil:
 			return nil, err

@@ -33,6 +33,7 @@ type host struct {
 	workerScripts *cdp.Interception
 
 	extensions ownExtensions
+	processes  processIDs
 	policies   *policies
 
 	defaultContext string
@@ -382,7 +383,11 @@ func (h *host) createContext(ctx context.Context, s *Session) (string, error) {
 		err error
 	}
 	reply := make(chan made)
-	h.tree.Conn().Send(cdp.Command{Session: h.root(), Method: "Target.createBrowserContext", Params: map[string]bool{"disposeOnDetach": true}, Done: func(result jsonv2.Value, err error) {
+	params, err := s.outlet.contextProxy()
+	if err != nil {
+		return "", err
+	}
+	h.tree.Conn().Send(cdp.Command{Session: h.root(), Method: "Target.createBrowserContext", Params: params, Done: func(result jsonv2.Value, err error) {
 		var r struct {
 			BrowserContextID string `json:"browserContextId"`
 		}

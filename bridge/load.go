@@ -88,7 +88,7 @@ func (w *WebContents) LoadURL(ctx context.Context, url string, o LoadOptions) er
 		case err != nil:
 			return err
 		case r.ErrorText != "":
-			n.failed = &LoadError{URL: url, Code: r.ErrorText}
+			n.failed = &LoadError{URL: url, Code: w.session.outlet.code(ctx, url, r.ErrorText)}
 		}
 		if r.LoaderID == "" && n.failed != nil {
 			return n.failed

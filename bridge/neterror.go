@@ -20,30 +20,36 @@ type NetError int
 
 // The network errors that the bridge itself gives.
 const (
-	netFailed             NetError = -2
-	netAborted            NetError = -3
-	netFileNotFound       NetError = -6
-	netUnexpected         NetError = -9
-	netAccessDenied       NetError = -10
-	netNotImplemented     NetError = -11
-	netBlockedByClient    NetError = -20
-	netConnectionReset    NetError = -101
-	netConnectionRefused  NetError = -102
-	netNameNotResolved    NetError = -105
-	netSSLProtocolError   NetError = -107
-	netAddressUnreachable NetError = -109
-	netConnectionTimedOut NetError = -118
-	netCertNameInvalid    NetError = -200
-	netCertDateInvalid    NetError = -201
-	netCertAuthority      NetError = -202
-	netInvalidURL         NetError = -300
-	netUnknownURLScheme   NetError = -302
-	netTooManyRedirects   NetError = -310
-	netUnsafeRedirect     NetError = -311
-	netInvalidResponse    NetError = -320
-	netEmptyResponse      NetError = -324
-	netLengthMismatch     NetError = -354
-	netIncompleteChunked  NetError = -355
+	netFailed                 NetError = -2
+	netAborted                NetError = -3
+	netFileNotFound           NetError = -6
+	netUnexpected             NetError = -9
+	netAccessDenied           NetError = -10
+	netNotImplemented         NetError = -11
+	netBlockedByClient        NetError = -20
+	netConnectionReset        NetError = -101
+	netConnectionRefused      NetError = -102
+	netNameNotResolved        NetError = -105
+	netSSLProtocolError       NetError = -107
+	netAddressUnreachable     NetError = -109
+	netTunnelFailed           NetError = -111
+	netSSLMismatch            NetError = -113
+	netConnectionTimedOut     NetError = -118
+	netSOCKSFailed            NetError = -120
+	netProxyConnectionFailed  NetError = -130
+	netMandatoryProxyFailed   NetError = -131
+	netCertNameInvalid        NetError = -200
+	netCertDateInvalid        NetError = -201
+	netCertAuthority          NetError = -202
+	netInvalidURL             NetError = -300
+	netUnknownURLScheme       NetError = -302
+	netTooManyRedirects       NetError = -310
+	netUnsafeRedirect         NetError = -311
+	netInvalidResponse        NetError = -320
+	netEmptyResponse          NetError = -324
+	netInvalidAuthCredentials NetError = -338
+	netLengthMismatch         NetError = -354
+	netIncompleteChunked      NetError = -355
 )
 
 // Error is Chromium's name, such as "net::ERR_FAILED".
@@ -88,6 +94,9 @@ func classify(err error) NetError {
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
 	var timeout net.Error
+	if code := gatewayError(err); code != 0 {
+		return code
+	}
 	switch {
 	case errors.As(err, &dns):
 		return netNameNotResolved

@@ -21,6 +21,11 @@ type PartitionOptions struct {
 	// directory of its own, for what a browser context that shares a process
 	// cannot do. It costs 130 to 160 MB.
 	OwnProcess bool
+	// NoGateway gives a session that shares a process a context without the
+	// address of a gateway, so that Chromium itself tells pages refused
+	// connections and unknown hosts by their own codes. It then takes no proxy,
+	// TLS settings or certificate handlers.
+	NoGateway bool
 }
 
 // sessionKey is what makes two calls mean the same session. The zero key is the

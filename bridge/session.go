@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,7 +26,7 @@ type Session struct {
 	interception   *cdp.Interception
 	protocol       *Protocol
 	schemePages    *schemePages
-	transport      *http.Transport // of Fetch
+	outlet         *outlet
 	fetches        atomic.Uint64
 	network        *networkDomain
 	emulation      *emulation
@@ -84,7 +83,7 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.interception = cdp.NewInterception(s.life)
 	s.protocol = newProtocol(s)
 	s.schemePages = newSchemePages(s)
-	s.transport = newTransport(s.life)
+	s.outlet = newOutlet(s)
 	s.network = newNetworkDomain(o.NoCache)
 	s.emulation = newEmulation(s.network)
 	s.auth = &authentication{session: s}
@@ -169,6 +168,13 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 	at, err := s.settle(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.outlet.changing.take(ctx); err != nil {
+		return nil, errors.Join(err, at.vacate(context.WithoutCancel(ctx)))
+	}
+	defer s.outlet.changing.give()
+	if err := s.outlet.lead(ctx, at); err != nil {
+		return nil, errors.Join(err, at.vacate(context.WithoutCancel(ctx)))
 	}
 	s.mu.Lock()
 	if !s.closed && at.host.life.Err() == nil {

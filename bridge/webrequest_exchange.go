@@ -202,7 +202,8 @@ func (x *exchange) observe(method string, ev *networkEvent) {
 	case "Network.loadingFinished":
 		x.completed(x.response, "net::OK")
 	case "Network.loadingFailed":
-		x.errorOccurred(x.response.FromCache, strings.TrimSuffix(ev.ErrorText, ".Inspector"))
+		code := x.web.session.outlet.code(x.life, x.URL, strings.TrimSuffix(ev.ErrorText, ".Inspector"))
+		x.errorOccurred(x.response.FromCache, code)
 	}
 }
 

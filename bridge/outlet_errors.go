@@ -1,0 +1,115 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"github.com/cdpbridge/cdpbridge/gateway"
+)
+
+// cause is why a request of the bridge's own failed: what the gateway knows, or
+// the error itself.
+func (o *outlet) cause(url string, err error) error {
+	o.mu.Lock()
+	g := o.gateway
+	o.mu.Unlock()
+	if g != nil {
+		if failure := g.Failure(serverOf(url)); failure != nil {
+			return failure
+		}
+	}
+	return err
+}
+
+// veiled are Chromium's codes behind which there can be another cause, because
+// Chromium knows only that its proxy, the gateway, failed.
+func veiled(code string) bool {
+	switch code {
+	case "net::ERR_TUNNEL_CONNECTION_FAILED", "net::ERR_PROXY_CONNECTION_FAILED", "net::ERR_EMPTY_RESPONSE",
+		"net::ERR_CONNECTION_CLOSED", "net::ERR_CONNECTION_RESET", "net::ERR_SSL_PROTOCOL_ERROR",
+		"net::ERR_SSL_VERSION_OR_CIPHER_MISMATCH", "net::ERR_CERT_AUTHORITY_INVALID", "net::ERR_CERT_COMMON_NAME_INVALID",
+		"net::ERR_CERT_DATE_INVALID":
+		return true
+	}
+	return false
+}
+
+// code is the true code of a request that failed with one of Chromium's.
+func (o *outlet) code(ctx context.Context, url, code string) string {
+	if !veiled(code) {
+		return code
+	}
+	if g := o.present(); g != nil {
+		if failure := g.Failure(serverOf(url)); failure != nil {
+			return classify(failure).Error()
+		}
+		return code
+	}
+	o.mu.Lock()
+	g := o.gateway
+	o.mu.Unlock()
+	if g == nil || code != netProxyConnectionFailed.Error() {
+		return code
+	}
+	if err := o.session.browser.reachable(ctx, serverOf(url)); err != nil {
+		return classify(err).Error()
+	}
+	return code
+}
+
+// probeTimeout is how long it may take to find out why a server was not reached.
+const probeTimeout = 5 * time.Second
+
+// reachable finds out why a server cannot be reached. In a context whose gateway
+// sleeps Chromium has told the last of two tries, that of the gateway.
+func (b *Browser) reachable(ctx context.Context, server string) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	server, err := b.hostRules.Map(server)
+	if err != nil {
+		return err
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", server)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetReadDeadline(time.Now().Add(probeTimeout / 10))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err // it closes what it has accepted
+	}
+	return nil
+}
+
+// gatewayError is the code of an error of a gateway, 0 for another error.
+func gatewayError(err error) NetError {
+	if refused, ok := errors.AsType[*gateway.CertificateError](err); ok {
+		return NetError(refused.Code)
+	}
+	if _, ok := errors.AsType[*gateway.RouteError](err); ok {
+		return netMandatoryProxyFailed
+	}
+	if failed, ok := errors.AsType[*gateway.ProxyError](err); ok {
+		return proxyError(failed)
+	}
+	return 0
+}
+
+func proxyError(e *gateway.ProxyError) NetError {
+	var dialling *net.OpError
+	switch {
+	case e.Status == 407:
+		return netInvalidAuthCredentials
+	case e.Status != 0:
+		return netTunnelFailed
+	case errors.As(e.Err, &dialling) && dialling.Op == "dial":
+		return netProxyConnectionFailed
+	case e.Hop.Kind == gateway.SOCKS4 || e.Hop.Kind == gateway.SOCKS5:
+		return netSOCKSFailed
+	}
+	return netProxyConnectionFailed
+}
