@@ -121,25 +121,38 @@ func (g *Gateway) forward(ctx context.Context, c *client, f *forwarder, q *reque
 		g.tell(q.target, err)
 		return false
 	}
+	if q.upgrades() {
+		g.forwardUpgrade(ctx, c, o, route, q)
+		return false
+	}
 	if f.up == nil || f.target != q.target || !f.route.equal(route) {
 		f.close()
-		if err := g.connectForwarder(ctx, o, f, route, q.target); err != nil {
+		if err := g.connectForwarder(ctx, c, o, f, route, q.target); err != nil {
 			return false
 		}
 	}
 	q.rewrite(f.up.hop)
-	if q.upgrades() {
-		if _, err := f.up.Write(q.bytes()); err != nil {
-			return false
-		}
-		g.pass(ctx, c, f.up.Conn)
-		return false
-	}
 	return (&exchange{g: g, o: o, c: c, f: f, q: q}).run(ctx)
 }
 
-func (g *Gateway) connectForwarder(ctx context.Context, o Options, f *forwarder, route Route, target string) error {
-	up, err := g.reach(ctx, o, route, target, forRequest)
+// forwardUpgrade makes a tunnel of a connection that is to become something
+// else.
+func (g *Gateway) forwardUpgrade(ctx context.Context, c *client, o Options, route Route, q *request) {
+	up, err := g.reach(ctx, o, route, q.target, forTunnel)
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	defer interrupt(ctx, up.Conn)()
+	q.rewrite(Hop{Kind: Direct})
+	c.unread(q.bytes())
+	g.pass(ctx, c, up.Conn)
+}
+
+func (g *Gateway) connectForwarder(ctx context.Context, c *client, o Options, f *forwarder, route Route, target string) error {
+	waiting, release := c.whileThere(ctx)
+	up, err := g.reach(waiting, o, route, target, forRequest)
+	release()
 	if err != nil {
 		return err
 	}
@@ -173,7 +186,11 @@ func (x *exchange) run(ctx context.Context) bool {
 		l = x.g.logins.begin(x.f.up.hop, x.q.method, "http://"+x.q.target+x.q.path)
 	}
 	x.f.up.SetReadDeadline(time.Time{})
-	if ctx.Err() != nil || x.begin(l) != nil {
+	if ctx.Err() != nil {
+		return false
+	}
+	if err := x.begin(l); err != nil {
+		x.g.tell(x.q.target, err)
 		return false
 	}
 	sent, watched := make(chan struct{}), make(chan struct{})

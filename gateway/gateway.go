@@ -372,6 +372,28 @@ func (c *client) refuse(status string) {
 	io.WriteString(c, "HTTP/1.1 "+status+"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
+// whileThere is a context that ends as well when the browser hangs up, which
+// waits now and says nothing. What it says all the same stays to be read.
+func (c *client) whileThere(outer context.Context) (_ context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(outer)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if _, err := c.r.Peek(c.r.Buffered() + 1); err != nil && err != bufio.ErrBufferFull {
+			cancel(err)
+		}
+	}()
+	return ctx, func() {
+		c.SetReadDeadline(past)
+		<-done
+		c.SetReadDeadline(time.Time{})
+		if outer.Err() != nil {
+			c.SetReadDeadline(past)
+		}
+		cancel(nil)
+	}
+}
+
 // unread gives bytes back to be read again.
 func (c *client) unread(b []byte) {
 	b = slices.Concat(b, buffered(c.r))
