@@ -89,6 +89,25 @@ func TestDial_EndsWhenTheBrowserHangsUp(t *testing.T) {
 	<-ended
 }
 
+func TestProxyLogin_AQuestionEndsWithTheBrowser(t *testing.T) {
+	proxy := newHTTPProxy(t)
+	proxy.authorized = func(*http.Request) string { return `Basic realm="r"` }
+	asked, ended := make(chan bool), make(chan bool)
+	g := awake(t, Options{Resolver: fixed{proxy.hop()}, Credentials: func(ctx context.Context, _ ProxyChallenge) (string, string, bool) {
+		asked <- true
+		<-ctx.Done()
+		ended <- true
+		return "", "", false
+	}})
+	for _, request := range []string{"CONNECT a.test:443 HTTP/1.1\r\n\r\n", "GET http://a.test/ HTTP/1.1\r\n\r\n"} {
+		c := raw(t, g)
+		io.WriteString(c, request)
+		<-asked
+		c.Close()
+		<-ended
+	}
+}
+
 type contextResolver func(context.Context) (Route, error)
 
 func (f contextResolver) Route(ctx context.Context, _ *url.URL) (Route, error) { return f(ctx) }

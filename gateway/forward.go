@@ -193,12 +193,15 @@ func (x *exchange) run(ctx context.Context) bool {
 		x.g.tell(x.q.target, err)
 		return false
 	}
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
 	sent, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
 		x.send(sent)
+		cancel()
 	}()
-	again := x.respond(ctx, l, sent)
+	again := x.respond(ctx, waiting, l, sent)
 	if !again {
 		x.c.SetReadDeadline(past)
 		x.f.up.SetDeadline(past)
@@ -263,8 +266,8 @@ func (w *bodyWriter) Write(b []byte) (int, error) {
 }
 
 // respond copies the response. It reports whether the client may have sent
-// another request.
-func (x *exchange) respond(ctx context.Context, l *login, sent chan struct{}) bool {
+// another request. waiting ends when it did, or has gone.
+func (x *exchange) respond(ctx, waiting context.Context, l *login, sent chan struct{}) bool {
 	for l != nil {
 		refused, err := x.refusal()
 		if err != nil {
@@ -274,7 +277,7 @@ func (x *exchange) respond(ctx context.Context, l *login, sent chan struct{}) bo
 		if refused == nil {
 			break
 		}
-		if err := x.logIn(ctx, l, refused, sent); err != nil {
+		if err := x.logIn(ctx, waiting, l, refused, sent); err != nil {
 			x.g.tell(x.q.target, err)
 			return false
 		}
@@ -308,7 +311,7 @@ func (x *exchange) refusal() (*head, error) {
 }
 
 // logIn sends the request again with other credentials, by a new connection.
-func (x *exchange) logIn(ctx context.Context, l *login, refused *head, sent chan struct{}) error {
+func (x *exchange) logIn(ctx, waiting context.Context, l *login, refused *head, sent chan struct{}) error {
 	hop := x.f.up.hop
 	select {
 	case <-sent:
@@ -318,10 +321,10 @@ func (x *exchange) logIn(ctx context.Context, l *login, refused *head, sent chan
 	if !x.all {
 		return &ProxyError{Hop: hop, Status: 407, Err: errors.New("the body is too long to be sent again")}
 	}
-	if err := l.rejected(ctx, x.o.Credentials, refused); err != nil {
+	if err := l.rejected(waiting, x.o.Credentials, refused); err != nil {
 		return err
 	}
-	conn, err := x.g.connect(ctx, x.o, hop, x.q.target, forRequest)
+	conn, err := x.g.connect(waiting, x.o, hop, x.q.target, forRequest)
 	if err != nil {
 		return err
 	}
