@@ -121,25 +121,38 @@ func (g *Gateway) forward(ctx context.Context, c *client, f *forwarder, q *reque
 		g.tell(q.target, err)
 		return false
 	}
+	if q.upgrades() {
+		g.forwardUpgrade(ctx, c, o, route, q)
+		return false
+	}
 	if f.up == nil || f.target != q.target || !f.route.equal(route) {
 		f.close()
-		if err := g.connectForwarder(ctx, o, f, route, q.target); err != nil {
+		if err := g.connectForwarder(ctx, c, o, f, route, q.target); err != nil {
 			return false
 		}
 	}
 	q.rewrite(f.up.hop)
-	if q.upgrades() {
-		if _, err := f.up.Write(q.bytes()); err != nil {
-			return false
-		}
-		g.pass(ctx, c, f.up.Conn)
-		return false
-	}
 	return (&exchange{g: g, o: o, c: c, f: f, q: q}).run(ctx)
 }
 
-func (g *Gateway) connectForwarder(ctx context.Context, o Options, f *forwarder, route Route, target string) error {
-	up, err := g.reach(ctx, o, route, target, forRequest)
+// forwardUpgrade makes a tunnel of a connection that is to become something
+// else.
+func (g *Gateway) forwardUpgrade(ctx context.Context, c *client, o Options, route Route, q *request) {
+	up, err := g.reach(ctx, o, route, q.target, forTunnel)
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	defer interrupt(ctx, up.Conn)()
+	q.rewrite(Hop{Kind: Direct})
+	c.unread(q.bytes())
+	g.pass(ctx, c, up.Conn)
+}
+
+func (g *Gateway) connectForwarder(ctx context.Context, c *client, o Options, f *forwarder, route Route, target string) error {
+	waiting, release := c.whileThere(ctx)
+	up, err := g.reach(waiting, o, route, target, forRequest)
+	release()
 	if err != nil {
 		return err
 	}
@@ -173,15 +186,22 @@ func (x *exchange) run(ctx context.Context) bool {
 		l = x.g.logins.begin(x.f.up.hop, x.q.method, "http://"+x.q.target+x.q.path)
 	}
 	x.f.up.SetReadDeadline(time.Time{})
-	if ctx.Err() != nil || x.begin(l) != nil {
+	if ctx.Err() != nil {
 		return false
 	}
+	if err := x.begin(l); err != nil {
+		x.g.tell(x.q.target, err)
+		return false
+	}
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
 	sent, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
 		x.send(sent)
+		cancel()
 	}()
-	again := x.respond(ctx, l, sent)
+	again := x.respond(ctx, waiting, l, sent)
 	if !again {
 		x.c.SetReadDeadline(past)
 		x.f.up.SetDeadline(past)
@@ -246,8 +266,8 @@ func (w *bodyWriter) Write(b []byte) (int, error) {
 }
 
 // respond copies the response. It reports whether the client may have sent
-// another request.
-func (x *exchange) respond(ctx context.Context, l *login, sent chan struct{}) bool {
+// another request. waiting ends when it did, or has gone.
+func (x *exchange) respond(ctx, waiting context.Context, l *login, sent chan struct{}) bool {
 	for l != nil {
 		refused, err := x.refusal()
 		if err != nil {
@@ -257,7 +277,7 @@ func (x *exchange) respond(ctx context.Context, l *login, sent chan struct{}) bo
 		if refused == nil {
 			break
 		}
-		if err := x.logIn(ctx, l, refused, sent); err != nil {
+		if err := x.logIn(ctx, waiting, l, refused, sent); err != nil {
 			x.g.tell(x.q.target, err)
 			return false
 		}
@@ -291,7 +311,7 @@ func (x *exchange) refusal() (*head, error) {
 }
 
 // logIn sends the request again with other credentials, by a new connection.
-func (x *exchange) logIn(ctx context.Context, l *login, refused *head, sent chan struct{}) error {
+func (x *exchange) logIn(ctx, waiting context.Context, l *login, refused *head, sent chan struct{}) error {
 	hop := x.f.up.hop
 	select {
 	case <-sent:
@@ -301,10 +321,10 @@ func (x *exchange) logIn(ctx context.Context, l *login, refused *head, sent chan
 	if !x.all {
 		return &ProxyError{Hop: hop, Status: 407, Err: errors.New("the body is too long to be sent again")}
 	}
-	if err := l.rejected(ctx, x.o.Credentials, refused); err != nil {
+	if err := l.rejected(waiting, x.o.Credentials, refused); err != nil {
 		return err
 	}
-	conn, err := x.g.connect(ctx, x.o, hop, x.q.target, forRequest)
+	conn, err := x.g.connect(waiting, x.o, hop, x.q.target, forRequest)
 	if err != nil {
 		return err
 	}

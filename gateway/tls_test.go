@@ -248,7 +248,7 @@ func TestTLS_AsksOnceForAHostAndItsCertificate(t *testing.T) {
 func TestTLS_AQuestionEndsWithThoseWhoWait(t *testing.T) {
 	real, shown := authority(t), authority(t)
 	s := site(t, real, 0, nil)
-	asked, ended := make(chan bool, 4), make(chan bool, 4)
+	asked, ended := make(chan bool, 8), make(chan bool, 8)
 	g := awake(t, Options{Authority: shown, TLS: &TLSConfig{Verify: func(ctx context.Context, _ VerifyRequest) int {
 		asked <- true
 		<-ctx.Done()
@@ -281,6 +281,10 @@ func TestTLS_AQuestionEndsWithThoseWhoWait(t *testing.T) {
 	<-ended
 	hello()
 	<-asked // nothing was remembered
+	g.CloseConnections()
+	<-ended
+	hello()
+	<-asked // nor was what was answered then
 	g.Close()
 	<-ended
 }

@@ -79,6 +79,8 @@ const (
 
 const recordHandshake = 0x16
 
+var errNoAuthority = errors.New("no authority to speak TLS with the browser")
+
 // tunnelLate goes on with a tunnel of which the first bytes decide: by which
 // way it goes, when up is nil, and whether TLS is bridged.
 func (g *Gateway) tunnelLate(ctx context.Context, o Options, c *client, up *upstream, routes tunnelRoutes, target string) {
@@ -207,6 +209,10 @@ func (d deaf) Write(b []byte) (int, error) { return len(b), nil }
 // browser as the server did. A byte of the browser's goes to the server only
 // when its certificate was accepted.
 func (g *Gateway) bridge(ctx context.Context, o Options, c *client, up *upstream, hello *clientHello, target string) {
+	if o.Authority == nil {
+		g.tell(target, errNoAuthority)
+		return
+	}
 	name := hello.ServerName
 	if name == "" {
 		name, _, _ = net.SplitHostPort(target)
@@ -235,25 +241,6 @@ func (g *Gateway) bridge(ctx context.Context, o Options, c *client, up *upstream
 		return
 	}
 	(&passage{g: g, browser: inside, server: server, sent: new(atomic.Int64), received: new(atomic.Int64)}).run(ctx)
-}
-
-// whileThere is a context that ends as well when the browser hangs up, which
-// waits now and says nothing. What it says all the same stays to be read.
-func (c *client) whileThere(ctx context.Context) (_ context.Context, release func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if _, err := c.r.Peek(c.r.Buffered() + 1); err != nil && err != bufio.ErrBufferFull {
-			cancel(err)
-		}
-	}()
-	return ctx, func() {
-		c.SetReadDeadline(past)
-		<-done
-		c.SetReadDeadline(time.Time{})
-		cancel(nil)
-	}
 }
 
 // secure speaks TLS with a server and has its certificate judged.

@@ -27,8 +27,12 @@ const (
 type tunnelRoutes struct{ https, wss, ws Route }
 
 func (o Options) tunnelRoutes(ctx context.Context, target string) (r tunnelRoutes, err error) {
-	for scheme, to := range map[string]*Route{"https": &r.https, "wss": &r.wss, "ws": &r.ws} {
-		if *to, err = o.route(ctx, &url.URL{Scheme: scheme, Host: target, Path: "/"}); err != nil {
+	asked := []struct {
+		scheme string
+		answer *Route
+	}{{"https", &r.https}, {"wss", &r.wss}, {"ws", &r.ws}}
+	for _, a := range asked {
+		if *a.answer, err = o.route(ctx, &url.URL{Scheme: a.scheme, Host: target, Path: "/"}); err != nil {
 			return r, err
 		}
 	}
@@ -54,19 +58,14 @@ func (r Route) equal(other Route) bool {
 // the browser learns of a failure, unless the way depends on what is spoken.
 func (g *Gateway) tunnel(ctx context.Context, c *client, target string) {
 	o := g.settings()
-	routes, err := o.tunnelRoutes(ctx, target)
+	waiting, release := c.whileThere(ctx)
+	routes, up, err := g.wayOf(waiting, o, target)
+	release()
 	if err != nil {
-		g.tell(target, err)
 		c.refuse("502 Bad Gateway")
 		return
 	}
-	var up *upstream
-	if routes.same() {
-		up, err = g.reach(ctx, o, routes.https, target, forTunnel)
-		if err != nil {
-			c.refuse("502 Bad Gateway")
-			return
-		}
+	if up != nil {
 		defer up.Close()
 		defer interrupt(ctx, up.Conn)()
 	}
@@ -78,6 +77,20 @@ func (g *Gateway) tunnel(ctx context.Context, c *client, target string) {
 		return
 	}
 	g.tunnelLate(ctx, o, c, up, routes, target)
+}
+
+// wayOf asks for the routes of a tunnel, and connects when they are one.
+func (g *Gateway) wayOf(ctx context.Context, o Options, target string) (tunnelRoutes, *upstream, error) {
+	routes, err := o.tunnelRoutes(ctx, target)
+	if err != nil {
+		g.tell(target, err)
+		return routes, nil, err
+	}
+	if !routes.same() {
+		return routes, nil, nil
+	}
+	up, err := g.reach(ctx, o, routes.https, target, forTunnel)
+	return routes, up, err
 }
 
 // looksInside reports whether the first bytes of a tunnel matter.

@@ -25,7 +25,8 @@ type Upgrader interface {
 // Upgrade is one handshake and the WebSocket after it.
 type Upgrade interface {
 	// Response sees the server's answer before the browser does, and may
-	// change it. An error fails the handshake.
+	// change it. An error fails the handshake, and so does another status than
+	// 101.
 	Response(ctx context.Context, r *UpgradeResponse) error
 	// Closed is called once, when all is over, with the bytes that went after
 	// the handshake, or with why there was none.
@@ -111,13 +112,14 @@ func (g *Gateway) shakeHands(ctx context.Context, p *passage, r *UpgradeRequest,
 	stop := interrupt(waiting, p.server)
 	reader := bufio.NewReader(p.server)
 	answer, err := readFinalHead(reader)
-	response := &UpgradeResponse{}
+	response, upgraded := &UpgradeResponse{}, false
 	if err == nil {
+		upgraded = answer.status() == 101
 		response.StatusLine, response.Header = answer.first, answer.lines()
 		err = u.Response(waiting, response)
 	}
-	release()
 	stop()
+	release()
 	if err != nil {
 		return noEOF(err)
 	}
@@ -125,8 +127,13 @@ func (g *Gateway) shakeHands(ctx context.Context, p *passage, r *UpgradeRequest,
 		return err
 	}
 	p.server = withPrefix(p.server, reader)
-	_, err = p.browser.Write(answer.bytes())
-	return err
+	if _, err = p.browser.Write(answer.bytes()); err != nil {
+		return err
+	}
+	if upgraded && answer.status() != 101 {
+		return fmt.Errorf("the handshake was answered with %q instead", answer.first)
+	}
+	return nil
 }
 
 // redirected connects to where a handshake was sent.

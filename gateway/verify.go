@@ -149,6 +149,7 @@ type question struct {
 	askers int
 	done   chan struct{}
 	answer int
+	err    error // why there is no answer
 }
 
 // ForgetVerdicts makes Verify be asked again for every certificate.
@@ -177,7 +178,7 @@ func (g *Gateway) judge(ctx context.Context, o Options, host string, chain []*x5
 	defer g.leave(key, q)
 	select {
 	case <-q.done:
-		return q.answer, nil
+		return q.answer, q.err
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
@@ -208,7 +209,7 @@ func (g *Gateway) ask(key string, verify func(context.Context) int) (*question, 
 		q.answer = verify(ctx)
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		if ctx.Err() == nil {
+		if q.err = ctx.Err(); q.err == nil {
 			v.known.put(key, q.answer)
 		}
 		if v.asking[key] == q {
@@ -223,7 +224,8 @@ func (g *Gateway) ask(key string, verify func(context.Context) int) (*question, 
 	return q, nil
 }
 
-// leave gives up on a question. When nobody waits for it any more it ends.
+// leave gives up on a question. When nobody waits for it any more it ends, and
+// what it answers then counts for nothing.
 func (g *Gateway) leave(key string, q *question) {
 	v := &g.verdicts
 	v.mu.Lock()
