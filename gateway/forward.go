@@ -169,8 +169,9 @@ type exchange struct {
 	f *forwarder
 	q *request
 
-	kept bytes.Buffer // the body, when it may have to be sent again
-	all  bool         // kept is all of it
+	kept   bytes.Buffer // the body, when it may have to be sent again
+	all    bool         // kept is all of it
+	broken bool         // the body did not end as it should
 
 	mu   sync.Mutex
 	over bool // the client sent something after its request, or has gone
@@ -207,7 +208,7 @@ func (x *exchange) run(ctx context.Context) bool {
 		x.f.up.SetDeadline(past)
 	}
 	<-watched
-	return again && ctx.Err() == nil
+	return again && !x.broken && ctx.Err() == nil
 }
 
 // begin sends the head.
@@ -228,7 +229,7 @@ func (x *exchange) begin(l *login) error {
 func (x *exchange) send(sent chan struct{}) {
 	w := &bodyWriter{x: x, keep: x.proxied()}
 	err := x.q.body.copy(w, x.c.r)
-	x.all = err == nil && x.kept.Len() < replayLimit
+	x.all, x.broken = err == nil && x.kept.Len() < replayLimit, err != nil
 	close(sent)
 	if w.failed != nil && !w.keep {
 		return // what the server has answered is still to be read

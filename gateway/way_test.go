@@ -305,6 +305,26 @@ func TestForward_RefusesWhatTwoReadersUnderstandDifferently(t *testing.T) {
 	}
 }
 
+func TestForward_NothingFollowsABodyThatIsBroken(t *testing.T) {
+	requests := make(chan string, 4)
+	server := tcpServer(t, "127.0.0.1:0", func(c net.Conn) {
+		b, _ := io.ReadAll(c)
+		requests <- string(b)
+	})
+	g := awake(t, Options{})
+	c := raw(t, g)
+	fmt.Fprintf(c, "POST http://%s/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nGET http://%[1]s/secret HTTP/1.1\r\n\r\n", server)
+	if b, err := io.ReadAll(c); len(b) > 0 || err != nil {
+		t.Errorf("%q %v", b, err)
+	}
+	if q := <-requests; strings.Contains(q, "secret") {
+		t.Errorf("the server got %q", q)
+	}
+	if n := g.Stats().Connections; n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
 func TestForward_KeepsTheConnectionAndFollowsTheRoute(t *testing.T) {
 	var connections atomic.Int32
 	serve := func(name string) *httptest.Server {
