@@ -121,15 +121,23 @@ func (a *authentication) answer(ctx context.Context, p *cdp.PausedRequest) *cdp.
 }
 
 // ask calls the handler.
-func (a *authentication) ask(ctx context.Context, r AuthRequest) (c Credentials, ok bool) {
+func (a *authentication) ask(ctx context.Context, r AuthRequest) (Credentials, bool) {
 	a.mu.Lock()
 	handler := a.handler
 	a.mu.Unlock()
 	if handler == nil {
 		return Credentials{}, false
 	}
-	returned := a.session.browser.safely("SetAuthHandler", func() { c, ok = handler(ctx, r) })
-	return c, ok && returned
+	given, _ := answered(ctx, a.session.browser, "SetAuthHandler", func() *Credentials {
+		if c, ok := handler(ctx, r); ok {
+			return &c
+		}
+		return nil
+	})
+	if given == nil {
+		return Credentials{}, false
+	}
+	return *given, true
 }
 
 // isFirst reports whether a request was not asked for before, and remembers it.

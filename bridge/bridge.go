@@ -272,6 +272,21 @@ func (b *Browser) safely(what string, f func()) (returned bool) {
 	return true
 }
 
+// answered asks a user's handler in a goroutine of its own, for as long as ctx
+// lasts. It reports whether the handler has answered.
+func answered[T any](ctx context.Context, b *Browser, what string, handler func() T) (answer T, ok bool) {
+	answers := make(chan T, 1)
+	go func() {
+		defer close(answers)
+		b.safely(what, func() { answers <- handler() })
+	}()
+	select {
+	case answer, ok = <-answers:
+	case <-ctx.Done():
+	}
+	return answer, ok
+}
+
 // setter holds a handler that can be replaced at any time.
 type setter[F any] struct {
 	mu sync.Mutex

@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -152,11 +153,24 @@ func (s *Session) SetClientCertificateHandler(ctx context.Context, handler func(
 }
 
 func (s *Session) clientCertificate(handler func(context.Context, ClientCertificateRequest) (*tls.Certificate, error)) func(context.Context, gateway.CertificateRequest) (*tls.Certificate, error) {
-	return func(ctx context.Context, r gateway.CertificateRequest) (c *tls.Certificate, err error) {
-		s.browser.safely("SetClientCertificateHandler", func() { c, err = handler(ctx, ClientCertificateRequest(r)) })
-		return c, err
+	type choice struct {
+		certificate *tls.Certificate
+		err         error
+	}
+	return func(ctx context.Context, r gateway.CertificateRequest) (*tls.Certificate, error) {
+		chosen, ok := answered(ctx, s.browser, "SetClientCertificateHandler", func() choice {
+			c, err := handler(ctx, ClientCertificateRequest(r))
+			return choice{c, err}
+		})
+		if !ok {
+			return nil, errNoAnswer
+		}
+		return chosen.certificate, chosen.err
 	}
 }
+
+// errNoAnswer is of a handler that panicked, or was not waited for.
+var errNoAnswer = errors.New("the handler gave no answer")
 
 // tlsSettings are a session's.
 type tlsSettings struct {
@@ -220,9 +234,11 @@ func (s *Session) verify(proc CertificateVerifyProc) func(context.Context, gatew
 		if proc == nil {
 			return r.Result
 		}
-		verdict := RejectCertificate
-		s.browser.safely("SetCertificateVerifyProc", func() { verdict = proc(ctx, verifyRequest(r)) })
-		if verdict == UseDefaultVerdict {
+		verdict, ok := answered(ctx, s.browser, "SetCertificateVerifyProc", func() CertificateVerdict { return proc(ctx, verifyRequest(r)) })
+		switch {
+		case !ok:
+			return int(RejectCertificate)
+		case verdict == UseDefaultVerdict:
 			return r.Result
 		}
 		return int(verdict)

@@ -362,7 +362,7 @@ func TestSetSSLConfig_LimitsVersionsInItsSessionOnly(t *testing.T) {
 			t.Errorf("%s, %s: %s, want %s", test.s.Partition(), test.host, got, test.code)
 		}
 	}
-	if h, err := server.WaitHandshake(testContext(t), "good.test"); err != nil || h.State == nil || h.State.Version != tls.VersionTLS12 {
+	if h, err := server.WaitHandshake(testContext(t), "good.test"); err != nil || h.State.Version != tls.VersionTLS12 {
 		t.Errorf("%+v, %v", h, err)
 	}
 }

@@ -304,6 +304,7 @@ func (f *fetch) addHeaders(ctx context.Context, r *http.Request) error {
 	if r.URL.Scheme != "http" && r.URL.Scheme != "https" {
 		return nil
 	}
+	r.Host = "" // that of a handler's request names the handler
 	agent, err := f.session.GetUserAgent(ctx)
 	if err != nil {
 		return err

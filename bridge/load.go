@@ -439,7 +439,7 @@ func (n *navigation) stopped(ctx context.Context) (done bool, err error) {
 // failure is the error of a navigation that ended at Chromium's error page.
 func (n *navigation) failure(ctx context.Context) error {
 	if n.failed.Code == "" {
-		n.failed.Code = n.page.errorCode(ctx)
+		n.failed.Code = n.page.session.outlet.code(ctx, n.failed.URL, n.page.errorCode(ctx))
 	}
 	return n.failed
 }

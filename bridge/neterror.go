@@ -27,6 +27,7 @@ const (
 	netAccessDenied           NetError = -10
 	netNotImplemented         NetError = -11
 	netBlockedByClient        NetError = -20
+	netConnectionClosed       NetError = -100
 	netConnectionReset        NetError = -101
 	netConnectionRefused      NetError = -102
 	netNameNotResolved        NetError = -105
@@ -120,7 +121,7 @@ func classify(err error) NetError {
 		return netAccessDenied
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return netConnectionTimedOut
-	case errors.Is(err, io.EOF), strings.Contains(err.Error(), "server closed idle connection"):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "server closed idle connection"):
 		return netEmptyResponse
 	case strings.Contains(err.Error(), "malformed HTTP"):
 		return netInvalidResponse

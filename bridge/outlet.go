@@ -255,14 +255,19 @@ func (o *outlet) Route(ctx context.Context, u *url.URL) (gateway.Route, error) {
 }
 
 // ask calls the program's function.
-func (o *outlet) ask(ctx context.Context, decide ProxyFunc, u *url.URL) (route gateway.Route, err error) {
-	returned := o.session.browser.safely("SetProxyFunc", func() {
-		route, err = gateway.FuncResolver(decide).Route(ctx, u)
-	})
-	if !returned {
-		return nil, errors.New("the function of SetProxyFunc panicked")
+func (o *outlet) ask(ctx context.Context, decide ProxyFunc, u *url.URL) (gateway.Route, error) {
+	type decision struct {
+		route gateway.Route
+		err   error
 	}
-	return route, err
+	d, ok := answered(ctx, o.session.browser, "SetProxyFunc", func() decision {
+		route, err := gateway.FuncResolver(decide).Route(ctx, u)
+		return decision{route, err}
+	})
+	if !ok {
+		return nil, errNoAnswer
+	}
+	return d.route, d.err
 }
 
 // serverOf is the host:port of a URL, as the gateway names servers.

@@ -3,8 +3,11 @@ package bridge
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cdpbridge/cdpbridge/gateway"
@@ -96,7 +99,22 @@ func gatewayError(err error) NetError {
 	if failed, ok := errors.AsType[*gateway.ProxyError](err); ok {
 		return proxyError(failed)
 	}
+	if failed, ok := errors.AsType[*gateway.TLSError](err); ok {
+		return tlsError(failed)
+	}
 	return 0
+}
+
+// tlsError tells by the words that package tls has for the alerts of servers,
+// whose type it does not export.
+func tlsError(e *gateway.TLSError) NetError {
+	switch text := e.Err.Error(); {
+	case strings.Contains(text, "handshake failure"), strings.Contains(text, "protocol version"), strings.Contains(text, "unsupported protocol"):
+		return netSSLMismatch
+	case errors.Is(e.Err, syscall.ECONNRESET), errors.Is(e.Err, io.EOF):
+		return netConnectionClosed
+	}
+	return netSSLProtocolError
 }
 
 func proxyError(e *gateway.ProxyError) NetError {
