@@ -231,7 +231,7 @@ type preloads struct {
 	changing turn     // of who changes the list
 
 	mu      sync.Mutex
-	own     []*preload // of the bridge itself, before all others
+	own     map[string][]*preload // of the bridge itself, before all others
 	scripts []*preload
 	targets map[*cdp.Target]map[*preload]*placement
 }
@@ -247,7 +247,7 @@ func newPreloads(s *Session) *preloads {
 	bridge.text = fmt.Sprintf(`
 const made = (%s)((text) => { const call = globalThis.%s; call?.(text); return !!call; });
 Object.defineProperties(globalThis, {bridge: {value: made.bridge}, bridgeDeliver: {value: made.deliver}});`, strings.TrimSpace(preloadJS), callBinding)
-	return &preloads{session: s, bridge: bridge, changing: newTurn(), targets: map[*cdp.Target]map[*preload]*placement{}}
+	return &preloads{session: s, bridge: bridge, changing: newTurn(), own: map[string][]*preload{}, targets: map[*cdp.Target]map[*preload]*placement{}}
 }
 
 // change replaces the list of scripts and waits until all open pages have the
@@ -318,12 +318,12 @@ func waitGroup(ctx context.Context, group *sync.WaitGroup) error {
 	}
 }
 
-// setOwn replaces the scripts of the bridge itself, for documents that are loaded
-// from now on.
-func (ps *preloads) setOwn(scripts []*preload) {
+// setOwn replaces the scripts of the bridge itself that run in a world of theirs,
+// or in the page's on behalf of it, for documents that are loaded from now on.
+func (ps *preloads) setOwn(world string, scripts []*preload) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	ps.own = scripts
+	ps.own[world] = scripts
 	for t := range ps.targets {
 		t.Session.Conn().Send(ps.update(t)...)
 	}
@@ -371,7 +371,7 @@ func (ps *preloads) inFrames() []*preload {
 	if slices.ContainsFunc(scripts, func(p *preload) bool { return p.World == IsolatedWorld }) {
 		scripts = slices.Insert(scripts, 0, ps.bridge)
 	}
-	return slices.Concat(ps.own, scripts)
+	return slices.Concat(ps.own[schemeWorld], ps.own[preconnectWorld], scripts)
 }
 
 // update returns the commands that bring a page, or a frame with a process of

@@ -43,7 +43,7 @@ func (p *schemePages) update(registered []string) {
 	defer p.mu.Unlock()
 	if len(registered) == 0 {
 		p.requests = ""
-		p.session.preloads.setOwn(nil)
+		p.session.preloads.setOwn(schemeWorld, nil)
 		for t, stop := range p.targets {
 			stop()
 			p.targets[t] = func() {}
@@ -53,7 +53,7 @@ func (p *schemePages) update(registered []string) {
 	follow := p.requests == ""
 	requests, navigations := p.session.browser.schemes.scripts(registered)
 	p.requests = requests
-	p.session.preloads.setOwn([]*preload{
+	p.session.preloads.setOwn(schemeWorld, []*preload{
 		{PreloadScript: PreloadScript{World: MainWorld, AllFrames: true}, text: requests},
 		{PreloadScript: PreloadScript{World: IsolatedWorld, AllFrames: true}, text: navigations, worldName: schemeWorld},
 	})

@@ -35,6 +35,7 @@ type Session struct {
 	webRequest     *WebRequest
 	preloads       *preloads
 	messages       *messages
+	hints          *hints
 	agents         *agents
 	serviceWorkers *ServiceWorkers
 	topics         []topic
@@ -91,9 +92,10 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.webRequest = newWebRequest(s)
 	s.preloads = newPreloads(s)
 	s.messages = newMessages(s)
+	s.hints = newHints(s)
 	s.serviceWorkers = newServiceWorkers(s)
 	s.agents = newAgents(s.interception, s.network)
-	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.messages, s.preloads, s.schemePages}
+	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.messages, s.hints, s.preloads, s.schemePages}
 	return s
 }
 
