@@ -94,11 +94,12 @@ type Browser struct {
 	stop     context.CancelCauseFunc
 	close    func() error // once
 
-	mu       sync.Mutex
-	sessions map[sessionKey]*Session
-	turns    map[sessionKey]turn // of persistent sessions
-	hosts    []*host
-	closed   bool
+	mu          sync.Mutex
+	ntlmDomains string
+	sessions    map[sessionKey]*Session
+	turns       map[sessionKey]turn // of persistent sessions
+	hosts       []*host
+	closed      bool
 }
 
 // Launch starts Chromium and returns when it answers. Close ends it. Errors are

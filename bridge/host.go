@@ -187,7 +187,16 @@ func (h *host) greet(ctx context.Context, owner *Session) error {
 	if owner != nil {
 		h.addContext(h.defaultContext, owner)
 	}
-	return h.tree.Watch(ctx)
+	if err := h.tree.Watch(ctx); err != nil {
+		return err
+	}
+	h.browser.mu.Lock()
+	domains := h.browser.ntlmDomains
+	h.browser.mu.Unlock()
+	if domains == "" {
+		return nil
+	}
+	return h.allowNTLM(ctx, domains)
 }
 
 // ended is asked by the connection why it ended.

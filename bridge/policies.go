@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -35,6 +36,9 @@ func (h *host) setPolicy(ctx context.Context, name string, value any) error {
 		return err
 	}
 	defer h.policies.changing.give()
+	if reflect.DeepEqual(h.policies.values[name], value) {
+		return nil
+	}
 	next := maps.Clone(h.policies.values)
 	next[name] = value
 	if value == nil {
