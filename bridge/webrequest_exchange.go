@@ -196,7 +196,7 @@ func (x *exchange) observe(method string, ev *networkEvent) {
 			StatusCode:      r.Status,
 			ResponseHeaders: splitLines(cdp.DecodeHeaders(r.Headers)),
 			FromCache:       r.FromDiskCache || r.FromPrefetchCache,
-			IP:              r.RemoteIPAddress,
+			IP:              x.web.session.outlet.ip(x.URL, r.RemoteIPAddress),
 		}
 		x.responseStarted(x.response)
 	case "Network.loadingFinished":

@@ -74,6 +74,7 @@ func (g *Gateway) dialRoute(ctx context.Context, o Options, route Route, target 
 		if err == nil {
 			g.bad.add(failed)
 			g.tell(target, nil)
+			g.addresses.put(lower(target), conn.RemoteAddr())
 			return g.counted(conn, hop), nil
 		}
 		failed, errs = append(failed, hop), append(errs, err)

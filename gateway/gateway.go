@@ -81,14 +81,15 @@ type Gateway struct {
 	turnedAway  int // peers that were refused
 	toldRefusal time.Time
 
-	counters counters
-	failures *recent[error]
-	bad      badHops
-	logins   logins
-	verdicts verdicts
-	spares   spares
-	servers  *recent[ServerTLS]
-	buffers  sync.Pool
+	counters  counters
+	failures  *recent[error]
+	bad       badHops
+	logins    logins
+	verdicts  verdicts
+	spares    spares
+	servers   *recent[ServerTLS]
+	addresses *recent[net.Addr]
+	buffers   sync.Pool
 }
 
 // end ends a connection or an attempt at one.
@@ -107,16 +108,17 @@ func New(options Options) (*Gateway, error) {
 	options.sessions = tls.NewLRUClientSessionCache(remembered)
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Gateway{
-		port:     p,
-		log:      log,
-		ctx:      ctx,
-		cancel:   cancel,
-		options:  options,
-		ends:     map[*end]struct{}{},
-		failures: newRecent[error](remembered),
-		verdicts: verdicts{known: newRecent[int](remembered), asking: map[string]*question{}},
-		servers:  newRecent[ServerTLS](remembered),
-		buffers:  sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }},
+		port:      p,
+		log:       log,
+		ctx:       ctx,
+		cancel:    cancel,
+		options:   options,
+		ends:      map[*end]struct{}{},
+		failures:  newRecent[error](remembered),
+		verdicts:  verdicts{known: newRecent[int](remembered), asking: map[string]*question{}},
+		servers:   newRecent[ServerTLS](remembered),
+		addresses: newRecent[net.Addr](remembered),
+		buffers:   sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }},
 	}, nil
 }
 
@@ -270,6 +272,12 @@ func (g *Gateway) change(f func(*Options)) {
 func (g *Gateway) Failure(hostport string) error {
 	err, _ := g.failures.get(lower(hostport))
 	return err
+}
+
+// Address is where the last connection for a server went: to the server, or to
+// the first proxy on the way.
+func (g *Gateway) Address(hostport string) (net.Addr, bool) {
+	return g.addresses.get(lower(hostport))
 }
 
 // tell remembers how reaching a server went.

@@ -2,13 +2,12 @@ package gateway
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
+	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 
-	"github.com/icholy/digest"
+	"github.com/cdpbridge/cdpbridge/internal/httpauth"
 )
 
 // ProxyChallenge is a proxy that asks for credentials.
@@ -31,8 +30,7 @@ type logins struct {
 // account is how to log in to a proxy.
 type account struct {
 	user, password string
-	challenge      *digest.Challenge // nil for Basic
-	count          int
+	challenge      *httpauth.Challenge
 }
 
 // ClearCredentials forgets the credentials for proxies that were asked for.
@@ -65,23 +63,18 @@ func (l *login) header() string {
 	if a == nil {
 		return ""
 	}
-	if a.challenge == nil {
-		return "Basic " + base64.StdEncoding.EncodeToString([]byte(a.user+":"+a.password))
-	}
-	a.count++
-	c, err := digest.Digest(a.challenge, digest.Options{
-		Method: l.method, URI: l.uri, Username: a.user, Password: a.password, Count: a.count,
-	})
+	value, err := a.challenge.Authorization(a.user, a.password, l.method, l.uri)
 	if err != nil {
 		return ""
 	}
-	return c.String()
+	return value
 }
 
 // rejected learns from a 407 what to send next. An error means that there is
 // nothing to try any more.
 func (l *login) rejected(ctx context.Context, ask func(context.Context, ProxyChallenge) (string, string, bool), answer *head) error {
-	c, scheme := choose(answer.values("Proxy-Authenticate"))
+	const field = "Proxy-Authenticate"
+	c := httpauth.Find(http.Header{field: answer.values(field)}, field)
 	if c == nil {
 		return &ProxyError{Hop: l.hop, Status: 407, Err: errors.New("the proxy wants a login that is not supported")}
 	}
@@ -94,15 +87,15 @@ func (l *login) rejected(ctx context.Context, ask func(context.Context, ProxyCha
 	sent := l.account
 	known := l.all.realm(key)
 	switch {
-	case sent != nil && sent.challenge != nil && c.Stale:
-		l.use(key, sent.user, sent.password, scheme, c)
+	case sent != nil && c.Stale():
+		l.use(key, sent.user, sent.password, c)
 		return nil
 	case known != nil && (sent == nil || known.user != sent.user || known.password != sent.password):
-		l.use(key, known.user, known.password, scheme, c)
+		l.use(key, known.user, known.password, c)
 		return nil
 	case l.user != nil:
 		password, _ := l.user.Password()
-		l.use(key, l.user.Username(), password, scheme, c)
+		l.use(key, l.user.Username(), password, c)
 		l.user = nil
 		return nil
 	}
@@ -112,20 +105,17 @@ func (l *login) rejected(ctx context.Context, ask func(context.Context, ProxyCha
 	}
 	plain := l.hop
 	plain.User = nil
-	user, password, ok := ask(ctx, ProxyChallenge{Proxy: plain, Scheme: scheme, Realm: c.Realm, Rejected: sent != nil})
+	user, password, ok := ask(ctx, ProxyChallenge{Proxy: plain, Scheme: c.Scheme, Realm: c.Realm, Rejected: sent != nil})
 	if !ok {
 		return &ProxyError{Hop: l.hop, Status: 407, Err: errors.New("no credentials for the proxy")}
 	}
-	l.use(key, user, password, scheme, c)
+	l.use(key, user, password, c)
 	return nil
 }
 
 // use takes credentials, for this request and those after it.
-func (l *login) use(key, user, password, scheme string, c *digest.Challenge) {
-	l.account = &account{user: user, password: password}
-	if scheme == "digest" {
-		l.account.challenge = c
-	}
+func (l *login) use(key, user, password string, c *httpauth.Challenge) {
+	l.account = &account{user, password, c}
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
 	if l.all.proxy == nil {
@@ -174,25 +164,4 @@ func (l *logins) drop(proxy, realm string) {
 	defer l.mu.Unlock()
 	delete(l.proxy, proxy)
 	delete(l.realms, realm)
-}
-
-// choose takes the strongest challenge that can be answered.
-func choose(challenges []string) (_ *digest.Challenge, scheme string) {
-	var basic *digest.Challenge
-	for _, text := range challenges {
-		switch name, rest, _ := strings.Cut(text, " "); lower(name) {
-		case "digest":
-			if c, err := digest.ParseChallenge(text); err == nil && digest.CanDigest(c) {
-				return c, "digest"
-			}
-		case "basic":
-			// Its parameters are written as those of Digest.
-			if c, err := digest.ParseChallenge(digest.Prefix + rest); err == nil {
-				basic = c
-			} else {
-				basic = &digest.Challenge{}
-			}
-		}
-	}
-	return basic, "basic"
 }
