@@ -22,23 +22,25 @@ type Session struct {
 	life    context.Context
 	end     context.CancelFunc
 
-	cookies        *Cookies
-	interception   *cdp.Interception
-	protocol       *Protocol
-	schemePages    *schemePages
-	outlet         *outlet
-	fetches        atomic.Uint64
-	network        *networkDomain
-	emulation      *emulation
-	auth           *authentication
-	credentials    *credentialStore // of Fetch
-	webRequest     *WebRequest
-	preloads       *preloads
-	messages       *messages
-	hints          *hints
-	agents         *agents
-	serviceWorkers *ServiceWorkers
-	topics         []topic
+	cookies      *Cookies
+	interception *cdp.Interception
+	protocol     *Protocol
+	schemePages  *schemePages
+	outlet       *outlet
+	fetches      atomic.Uint64
+	network      *networkDomain
+	emulation    *emulation
+	auth         *authentication
+	credentials  *credentialStore // of Fetch
+	webRequest   *WebRequest
+	preloads     *preloads
+	messages     *messages
+	hints        *hints
+
+	certificateErrors *certificateErrors
+	agents            *agents
+	serviceWorkers    *ServiceWorkers
+	topics            []topic
 
 	placing   turn        // of who gives the session a host and a context
 	announced atomic.Bool // to OnSessionCreated: it has had a place
@@ -93,9 +95,10 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.preloads = newPreloads(s)
 	s.messages = newMessages(s)
 	s.hints = newHints(s)
+	s.certificateErrors = newCertificateErrors(s)
 	s.serviceWorkers = newServiceWorkers(s)
 	s.agents = newAgents(s.interception, s.network)
-	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.messages, s.hints, s.preloads, s.schemePages}
+	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
 	return s
 }
 
