@@ -92,11 +92,11 @@ func (s *Session) Fetch(r *http.Request, o FetchOptions) (*http.Response, error)
 	f := newFetch(s, o, ctx)
 	response, err := f.within(ctx, r.Clone(ctx))
 	if err != nil {
+		// within has told the listeners, or will when they have all returned.
 		err = fmt.Errorf("fetching %s: %w", r.URL.Redacted(), err)
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
-		f.ended(err)
 		end()
 		return nil, err
 	}
@@ -136,7 +136,8 @@ func newFetch(s *Session, o FetchOptions, ctx context.Context) *fetch {
 	return f
 }
 
-// within is follow for as long as ctx lasts, whatever a listener waits for.
+// within is follow for as long as ctx lasts, whatever a listener waits for. It
+// tells how a request without a response ended.
 func (f *fetch) within(ctx context.Context, r *http.Request) (*http.Response, error) {
 	if r.Method == "" {
 		r.Method = http.MethodGet
@@ -146,7 +147,9 @@ func (f *fetch) within(ctx context.Context, r *http.Request) (*http.Response, er
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		response, err = f.follow(r)
+		if response, err = f.follow(r); err != nil {
+			f.ended(err)
+		}
 	}()
 	select {
 	case <-done:
@@ -157,6 +160,7 @@ func (f *fetch) within(ctx context.Context, r *http.Request) (*http.Response, er
 		<-done
 		if response != nil {
 			response.Body.Close()
+			f.ended(context.Cause(ctx))
 		}
 	}()
 	return nil, context.Cause(ctx)
