@@ -122,6 +122,11 @@ func (o *outlet) contextProxy() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if gateway.SystemHasProxy() { // which Chromium itself heeds in default contexts only
+		if err := o.wake(g); err != nil {
+			return nil, err
+		}
+	}
 	// A proxy of the scheme SOCKS would be left for the direct way when it
 	// answers that it cannot reach a server.
 	params["proxyServer"] = g.Addr() + ",direct://"

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -362,6 +363,26 @@ func TestSetProxy_HoldsAfterACrash(t *testing.T) {
 		testPage(t, s, server.URL("a.test", "/small"))
 		if len(proxy.requests()) == 0 {
 			t.Errorf("%s: nothing went through the proxy", name)
+		}
+	}
+}
+
+func TestProxy_TheSystemsHoldsWithoutSettings(t *testing.T) {
+	server := fixture.New(t)
+	proxy := newHTTPProxy(t, "")
+	t.Setenv("http_proxy", proxy.URL)
+	b, err := Launch(testContext(t), testOptions(server, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for host, s := range map[string]*Session{"default.test": b.DefaultSession(), "created.test": sessionOf(t, b, "created", PartitionOptions{})} {
+		testPage(t, s, server.URL(host, "/small"))
+		if !slices.Contains(proxy.requests(), "GET "+hostOf(server.URL(host, "/"))) {
+			t.Errorf("for %s the proxy has %q", host, proxy.requests())
+		}
+		if got, err := s.ResolveProxy(testContext(t), "http://x.test/"); err != nil || got != "PROXY "+proxy.addr() {
+			t.Errorf("%s: %q, %v", host, got, err)
 		}
 	}
 }

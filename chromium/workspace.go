@@ -196,7 +196,8 @@ func reachable(u *User, path string) error {
 // bridge, and that user's other programs can read Chromium's environment.
 var inherited = []string{
 	"PATH=", "LANG=", "LANGUAGE=", "LC_", "TZ=", "DISPLAY=", "WAYLAND_DISPLAY=", "XAUTHORITY=",
-	"FONTCONFIG_", "LD_LIBRARY_PATH=", "LIBGL_", "MESA_", "CHROME_DEVEL_SANDBOX=",
+	"FONTCONFIG_", "LD_LIBRARY_PATH=", "LIBGL_", "MESA_", "CHROME_DEVEL_SANDBOX=", "KRB5",
+	"http_proxy=", "https_proxy=", "all_proxy=", "no_proxy=", "HTTP_PROXY=", "HTTPS_PROXY=", "ALL_PROXY=", "NO_PROXY=",
 }
 
 // environment returns Chromium's environment variables.

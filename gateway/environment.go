@@ -24,12 +24,22 @@ func newEnvironment() *environment {
 	return e
 }
 
-func (e *environment) read() {
+// SystemHasProxy reports whether ModeSystem names any proxy.
+func SystemHasProxy() bool {
+	config := environmentConfig()
+	return config.HTTPProxy != "" || config.HTTPSProxy != ""
+}
+
+func environmentConfig() *httpproxy.Config {
 	config := httpproxy.FromEnvironment()
 	all := cmp.Or(os.Getenv("all_proxy"), os.Getenv("ALL_PROXY"))
 	config.HTTPProxy = cmp.Or(config.HTTPProxy, all)
 	config.HTTPSProxy = cmp.Or(config.HTTPSProxy, all)
-	find := config.ProxyFunc()
+	return config
+}
+
+func (e *environment) read() {
+	find := environmentConfig().ProxyFunc()
 	e.find.Store(&find)
 }
 
