@@ -9,6 +9,8 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +42,53 @@ type CertificatePrincipal struct {
 	Locality          string   `json:"locality"`
 	State             string   `json:"state"`
 	Country           string   `json:"country"`
+}
+
+// ServerCertificate is the certificate of a server, with its chain, by the server's
+// URL: the one that it has last shown to the session's gateway, or that it shows
+// when it is asked now, the way that the session goes. It is the server's own where
+// the gateway shows Chromium another, and it is not judged.
+func (s *Session) ServerCertificate(ctx context.Context, address string) (*Certificate, error) {
+	chain, err := s.outlet.serverChain(ctx, address)
+	if err != nil {
+		return nil, doing("asking for the certificate of "+address, err)
+	}
+	return certificateChain(chain), nil
+}
+
+func (o *outlet) serverChain(ctx context.Context, address string) ([]*x509.Certificate, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "wss" {
+		return nil, invalidArgument("%q is no URL of a server that speaks TLS", address)
+	}
+	if g := o.present(); g != nil {
+		if server, ok := g.ServerTLS(serverOf(address)); ok {
+			return server.Chain, nil
+		}
+	}
+	conn, err := o.dial(ctx, u)
+	if err != nil {
+		return nil, netError(o.cause(address, err))
+	}
+	defer conn.Close()
+	secure := tls.Client(conn, &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: true})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, netError(err)
+	}
+	return secure.ConnectionState().PeerCertificates, nil
+}
+
+// dial connects to the server of a URL as the session does.
+func (o *outlet) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
+	if o.session.errNoOutlet("") != nil {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", serverOf(u.String()))
+	}
+	g, err := o.open()
+	if err != nil {
+		return nil, err
+	}
+	return g.DialContext(ctx, u)
 }
 
 // CertificateVerifyRequest is a server's certificate that is to be judged.

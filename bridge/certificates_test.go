@@ -439,3 +439,25 @@ func TestClientCertificates_AreChosenByAHandler(t *testing.T) {
 		fetchedText(t, with, server.TLSURL(fixture.ClientRequiredHost, "/small"))
 	})
 }
+
+func TestServerCertificate_IsTheServersOwn(t *testing.T) {
+	server := sharedServer(t)
+	plain, bridged := namedSession(t, "plain"), namedSession(t, "bridged")
+	if err := bridged.SetSSLConfig(testContext(t), SSLConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	wanted, err := server.Certificate("good.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Session{plain, bridged} {
+		testPage(t, s, server.TLSURL("good.test", "/"))
+		got, err := s.ServerCertificate(testContext(t), server.TLSURL("good.test", "/"))
+		if err != nil || !got.X509.Equal(wanted[0]) || got.IssuerCert == nil || !got.IssuerCert.X509.Equal(wanted[1]) {
+			t.Errorf("%s: %+v, %v", s.title(), got, err)
+		}
+		if _, err := s.ServerCertificate(testContext(t), server.URL("a.test", "/")); !errors.As(err, new(*InvalidArgumentError)) {
+			t.Errorf("of a server without TLS: %v", err)
+		}
+	}
+}
