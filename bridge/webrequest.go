@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -39,6 +40,7 @@ import (
 type WebRequest struct {
 	session *Session
 	traffic *traffic
+	sockets *webSockets
 
 	listeners atomic.Int64 // of all events
 
@@ -57,6 +59,8 @@ type WebRequest struct {
 func newWebRequest(s *Session) *WebRequest {
 	w := &WebRequest{session: s}
 	w.traffic = newTraffic(w)
+	w.sockets = &webSockets{web: w}
+	w.beforeRedirect.withoutSockets, w.responseBody.withoutSockets = true, true
 	return w
 }
 
@@ -341,12 +345,18 @@ func (t ResourceType) selectable() bool {
 	return false
 }
 
+func (f *requestFilter) takes(t ResourceType) bool {
+	return len(f.types) == 0 || slices.Contains(f.types, t)
+}
+
 func (f *requestFilter) matches(u *requestURL, t ResourceType) bool {
-	return (len(f.types) == 0 || slices.Contains(f.types, t)) && f.urls.matches(u) && !f.exclude.matches(u)
+	return f.takes(t) && f.urls.matches(u) && !f.exclude.matches(u)
 }
 
 // requestListeners are the listeners of one event.
 type requestListeners[L any] struct {
+	withoutSockets bool // WebSockets do not have the event
+
 	mu  sync.Mutex
 	all []*requestListener[L] // replaced with each change
 }
@@ -388,6 +398,11 @@ func addListener[L any](w *WebRequest, to *requestListeners[L], filter WebReques
 	f, err := w.readFilter(filter)
 	if err != nil {
 		return nil, err
+	}
+	if f.webSockets() && !to.withoutSockets {
+		if err := w.session.outlet.openForSockets(w.session.life); err != nil {
+			return nil, fmt.Errorf("listening to WebSockets: %w", err)
+		}
 	}
 	added := &requestListener[L]{f, listener}
 	w.change(func() {

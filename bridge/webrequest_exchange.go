@@ -149,6 +149,7 @@ type networkEvent struct {
 		FromDiskCache     bool         `json:"fromDiskCache"`
 		FromPrefetchCache bool         `json:"fromPrefetchCache"`
 		RemoteIPAddress   string       `json:"remoteIPAddress"`
+		RemotePort        int          `json:"remotePort"`
 	} `json:"response"`
 	Headers jsonv2.Value `json:"headers"`
 }
@@ -196,7 +197,7 @@ func (x *exchange) observe(method string, ev *networkEvent) {
 			StatusCode:      r.Status,
 			ResponseHeaders: splitLines(cdp.DecodeHeaders(r.Headers)),
 			FromCache:       r.FromDiskCache || r.FromPrefetchCache,
-			IP:              r.RemoteIPAddress,
+			IP:              x.web.session.outlet.serverIP(x.URL, r.RemoteIPAddress, r.RemotePort),
 		}
 		x.responseStarted(x.response)
 	case "Network.loadingFinished":

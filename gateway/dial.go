@@ -74,6 +74,7 @@ func (g *Gateway) dialRoute(ctx context.Context, o Options, route Route, target 
 		if err == nil {
 			g.bad.add(failed)
 			g.tell(target, nil)
+			g.reached.put(lower(target), conn.RemoteAddr())
 			return g.counted(conn, hop), nil
 		}
 		failed, errs = append(failed, hop), append(errs, err)
@@ -90,6 +91,10 @@ func (g *Gateway) dialRoute(ctx context.Context, o Options, route Route, target 
 	}
 	return nil, err
 }
+
+// RemoteAddr is the address at which a server was last reached, that of the
+// proxy before it where there is one. Chromium itself only knows the gateway.
+func (g *Gateway) RemoteAddr(hostport string) (net.Addr, bool) { return g.reached.get(lower(hostport)) }
 
 // failsOver reports whether the next hop is tried after an error. A proxy that
 // was reached and refused has decided.

@@ -45,6 +45,10 @@ type Options struct {
 	Roots *x509.CertPool
 	// TLS judges certificates and limits TLS. Nil leaves it to Chromium.
 	TLS *TLSConfig
+	// Verify judges certificates as TLSConfig.Verify does where the gateway
+	// speaks TLS without TLS settings: for WebSockets that are seen, and for
+	// its transport.
+	Verify func(ctx context.Context, r VerifyRequest) int
 	// Upgrades sees and changes the handshakes of WebSockets. Nil lets them
 	// pass.
 	Upgrades Upgrader
@@ -83,6 +87,7 @@ type Gateway struct {
 
 	counters counters
 	failures *recent[error]
+	reached  *recent[net.Addr]
 	bad      badHops
 	logins   logins
 	verdicts verdicts
@@ -114,6 +119,7 @@ func New(options Options) (*Gateway, error) {
 		options:  options,
 		ends:     map[*end]struct{}{},
 		failures: newRecent[error](remembered),
+		reached:  newRecent[net.Addr](remembered),
 		verdicts: verdicts{known: newRecent[int](remembered), asking: map[string]*question{}},
 		servers:  newRecent[ServerTLS](remembered),
 		buffers:  sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }},
