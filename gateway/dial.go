@@ -120,7 +120,7 @@ func (g *Gateway) connect(ctx context.Context, o Options, hop Hop, target string
 			}
 			target = mapped
 		}
-		return dialTCP(ctx, target)
+		return dialTCP(ctx, belowLocalhost(target))
 	case HTTP, HTTPS:
 		if p == forRequest {
 			return g.dialProxy(ctx, o, hop)
@@ -132,6 +132,16 @@ func (g *Gateway) connect(ctx context.Context, o Options, hop Hop, target string
 		return connectSOCKS5(ctx, hop, target)
 	}
 	return nil, &ProxyError{Hop: hop, Err: errors.New("an unknown kind of proxy")}
+}
+
+// belowLocalhost gives localhost for the names below it. Chromium finds these on
+// the loopback device without asking anybody.
+func belowLocalhost(target string) string {
+	host, port, err := net.SplitHostPort(target)
+	if err == nil && strings.HasSuffix(strings.TrimSuffix(lower(host), "."), ".localhost") {
+		return net.JoinHostPort("localhost", port)
+	}
+	return target
 }
 
 func dialTCP(ctx context.Context, hostport string) (net.Conn, error) {
