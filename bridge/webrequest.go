@@ -28,15 +28,34 @@ import (
 // Removing it leaves it the requests that it has at that moment.
 //
 // It sees the requests of pages, frames, workers and extensions over http and
-// https, and of file URLs. It does not see data and blob URLs, WebSockets, what a
-// service worker answers a page by itself, and what Chromium loads ahead by
-// speculation rules. The main script of a service worker is seen where the
+// https, of file URLs, and the handshakes of WebSockets. It does not see data and
+// blob URLs, what a service worker answers a page by itself, and what Chromium
+// loads ahead by speculation rules. The main script of a service worker is seen where the
 // session has a Chromium process to itself: a persistent one other than the
 // default session, and one with PartitionOptions.OwnProcess.
 //
 // A session without listeners pays nothing. With one, many small requests are
 // about one and a half times as slow, and more so with OnSendHeaders,
-// OnResponseStarted, OnCompleted and OnErrorOccurred.
+// OnResponseStarted, OnCompleted and OnErrorOccurred. A listener that is for
+// WebSockets only costs other requests next to nothing.
+//
+// A handshake of a WebSocket has the type ResourceWebSocket and the events of
+// Electron: OnBeforeRequest, OnBeforeSendHeaders, OnSendHeaders,
+// OnHeadersReceived, OnResponseStarted, and OnCompleted with the error
+// "net::ERR_WS_UPGRADE", or OnErrorOccurred with the cause (Electron has
+// "net::ERR_FAILED" for all but what is cancelled). The server is reached only
+// after OnSendHeaders. Its headers are shown as they are on the wire, Cookie and
+// Set-Cookie included, and can be changed, but for Host, Connection, Upgrade and
+// Sec-WebSocket-* of the request. A RedirectURL is ignored, as in Electron. Which
+// page or worker it is of is not known: WebContents and Frame are nil.
+//
+// The session's gateway sees them. The first listener whose filter can match a ws
+// or wss URL (<all_urls>, no filter, the scheme *) wakes it, which takes up to
+// half a second, and all requests of the session go by it from then on, until the
+// session ends. The TLS of wss is the gateway's then, as
+// Session.SetCertificateVerifyProc says; that of pages stays Chromium's own. A
+// filter for http and https wakes nothing. In sessions that have no gateway
+// (PartitionOptions.NoGateway, Connect) WebSockets are not seen.
 type WebRequest struct {
 	session *Session
 	traffic *traffic
@@ -113,7 +132,8 @@ type RequestDetails struct {
 	ResourceType ResourceType
 	// Timestamp is when the event came.
 	Timestamp time.Time
-	// WebContents is the page, nil for shared workers and service workers.
+	// WebContents is the page, nil for shared workers, service workers and
+	// WebSockets.
 	WebContents *WebContents
 
 	source requestSource
@@ -150,7 +170,7 @@ type ResponseDetails struct {
 	StatusLine string
 	// StatusCode is the HTTP status.
 	StatusCode int
-	// ResponseHeaders are without Set-Cookie.
+	// ResponseHeaders are without Set-Cookie, but for WebSockets.
 	ResponseHeaders Headers
 	// FromCache reports whether it came from the HTTP cache.
 	FromCache bool
@@ -167,7 +187,8 @@ type BeforeRequestResult struct {
 	// Cancel ends the request with net::ERR_BLOCKED_BY_CLIENT. It beats
 	// RedirectURL.
 	Cancel bool
-	// RedirectURL sends the request to another URL, with its method and body.
+	// RedirectURL sends the request to another URL, with its method and body. It
+	// is ignored for WebSockets.
 	// The page sees a redirect (307). What is no absolute URL ends the request
 	// with net::ERR_FAILED.
 	RedirectURL string
@@ -177,7 +198,8 @@ type BeforeRequestResult struct {
 type BeforeSendHeadersDetails struct {
 	RequestDetails
 	// RequestHeaders are what the page sends. What the network adds later is
-	// not there: Host, Cookie, Accept-Encoding, Accept-Language and Sec-Fetch-*.
+	// not there: Host, Cookie, Accept-Encoding, Accept-Language and Sec-Fetch-*;
+	// but those of WebSockets are all.
 	RequestHeaders Headers
 }
 
@@ -204,7 +226,7 @@ type SendHeadersDetails struct {
 }
 
 // HeadersReceivedDetails are the details of OnHeadersReceived. FromCache and IP
-// are not known yet.
+// are not known yet, but for the IP of a WebSocket.
 type HeadersReceivedDetails struct {
 	RequestDetails
 	ResponseDetails
@@ -217,7 +239,8 @@ type HeadersReceivedResult struct {
 	Cancel bool
 	// ResponseHeaders replaces all headers, unless it is nil. The first invalid
 	// one, and what comes after it, is left out. Cookies cannot be set or taken
-	// away like this: Chromium has stored those of the server already.
+	// away like this, but for WebSockets: Chromium has stored those of the server
+	// already.
 	ResponseHeaders Headers
 	// StatusLine is such as "HTTP/1.1 404 Not Found". It counts only together
 	// with ResponseHeaders. A status from 300 to 399 with a header Location makes
@@ -244,7 +267,7 @@ type ResponseStartedDetails struct {
 type CompletedDetails struct {
 	RequestDetails
 	ResponseDetails
-	// Error is "net::OK".
+	// Error is "net::OK", and "net::ERR_WS_UPGRADE" for a WebSocket.
 	Error string
 }
 

@@ -85,7 +85,7 @@ func (t *traffic) arrive(p *cdp.PausedRequest) {
 	defer t.mu.Unlock()
 	x := t.following[p.NetworkID]
 	if x == nil {
-		if p.AtResponse() || !t.watches() {
+		if p.AtResponse() || !t.watching.Load() {
 			return
 		}
 		ctx, end := context.WithCancel(t.web.session.life)
@@ -116,12 +116,6 @@ func (t *traffic) unfollow() {
 		}
 	}
 	clear(t.following)
-}
-
-// watches reports whether anybody wants to know more than what is paused.
-func (t *traffic) watches() bool {
-	w := t.web
-	return len(w.sendHeaders.present())+len(w.responseStarted.present())+len(w.completed.present())+len(w.errorOccurred.present()) > 0
 }
 
 // tellSent tells OnSendHeaders of what was sent, if that is still to be done:

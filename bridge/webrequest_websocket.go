@@ -43,10 +43,18 @@ func (s *webSockets) Wants(hostport string, secure bool) bool {
 
 // webSockets reports whether the filter selects handshakes of any server.
 func (f *requestFilter) webSockets() bool {
-	return f.takes(ResourceWebSocket) && slices.ContainsFunc(f.urls.all, func(p *matchPattern) bool {
-		return p.all || p.scheme == "*" || p.scheme == "ws" || p.scheme == "wss"
-	})
+	return f.takes(ResourceWebSocket) && slices.ContainsFunc(f.urls.all, func(p *matchPattern) bool { return p.all || p.scheme == "*" || p.ofWebSockets() })
 }
+
+// onlyWebSockets reports whether the filter selects nothing that Chromium
+// pauses.
+func (f *requestFilter) onlyWebSockets() bool {
+	others := func(t ResourceType) bool { return t != ResourceWebSocket }
+	return len(f.types) > 0 && !slices.ContainsFunc(f.types, others) ||
+		!slices.ContainsFunc(f.urls.all, func(p *matchPattern) bool { return p.all || !p.ofWebSockets() })
+}
+
+func (p *matchPattern) ofWebSockets() bool { return p.scheme == "ws" || p.scheme == "wss" }
 
 // handshake is the handshake of one WebSocket.
 type handshake struct {

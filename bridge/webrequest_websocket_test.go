@@ -568,3 +568,28 @@ func TestWebRequest_TheIPIsThatOfTheServer(t *testing.T) {
 		t.Errorf("the IP is %s", got)
 	}
 }
+
+func TestWebRequest_ListenersOfWebSocketsLeaveOtherRequestsAlone(t *testing.T) {
+	s, page, server := socketPage(t)
+	before := webRequestDomains(t, page)
+	l := newSocketLog(t, s.WebRequest())
+	if now := webRequestDomains(t, page); now != before {
+		t.Errorf("it was %s, and is %s", before, now)
+	}
+	webRequestAdded(t)(s.WebRequest().OnCompleted(WebRequestFilter{URLs: []string{"ws://*/*"}}, func(context.Context, *CompletedDetails) {}))
+	webRequestAdded(t)(s.WebRequest().OnBeforeRequest(WebRequestFilter{URLs: []string{"http://*/*"}}, func(context.Context, *BeforeRequestDetails) BeforeRequestResult {
+		return BeforeRequestResult{}
+	}))
+	webRequestFetch(t, page, server.URL("localhost", "/small"))
+	traffic := s.WebRequest().traffic
+	traffic.mu.Lock()
+	if n := len(traffic.following); n != 0 {
+		t.Errorf("%d requests are followed", n)
+	}
+	traffic.mu.Unlock()
+	url := server.WSURL("localhost", "/ws?alone")
+	if got := socketSaid(t, page, url, "x"); got != "x" {
+		t.Errorf("it said %q", got)
+	}
+	l.want(t, url, socketOpens...)
+}
