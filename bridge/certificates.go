@@ -232,14 +232,8 @@ type tlsSettings struct {
 // remembered are to be asked for again.
 func (o *outlet) changeTLS(ctx context.Context, feature string, set func(*tlsSettings) (fresh bool)) error {
 	return o.change(ctx, feature, func(g *gateway.Gateway) error {
-		at, err := o.session.present()
-		if err != nil {
+		if err := o.trust(ctx); err != nil {
 			return err
-		}
-		if at != nil { // before the first connection sees it
-			if err := at.trust(ctx); err != nil {
-				return err
-			}
 		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -260,7 +254,7 @@ func (o *outlet) changeTLS(ctx context.Context, feature string, set func(*tlsSet
 func (o *outlet) speaksTLS() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.tls != nil
+	return o.tls != nil || o.sockets
 }
 
 // trust makes the place's Chromium trust what gateways show it in the place of

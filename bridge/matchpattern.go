@@ -128,13 +128,15 @@ func (p *matchPattern) setPath(path string) {
 // matches reports whether the pattern selects a URL. Its host is looked at by
 // patternSet.
 func (p *matchPattern) matches(u *requestURL) bool {
+	return p.all || p.matchesServer(u) && p.matchesPath(u.path)
+}
+
+// matchesServer does not look at the path.
+func (p *matchPattern) matchesServer(u *requestURL) bool {
 	if p.all {
 		return true
 	}
-	if p.scheme != u.scheme && (p.scheme != "*" || !u.web()) {
-		return false
-	}
-	return (p.port == "*" || p.port == u.port) && p.matchesPath(u.path)
+	return (p.scheme == u.scheme || p.scheme == "*" && u.web()) && (p.port == "*" || p.port == u.port)
 }
 
 func (p *matchPattern) matchesPath(path string) bool {
@@ -247,7 +249,17 @@ func parsePatterns(texts []string) (*patternSet, error) {
 }
 
 func (s *patternSet) matches(u *requestURL) bool {
-	selects := func(p *matchPattern) bool { return p.matches(u) }
+	return s.any(u, func(p *matchPattern) bool { return p.matches(u) })
+}
+
+// matchServer reports whether there can be a URL that is selected on the server
+// of one.
+func (s *patternSet) matchServer(u *requestURL) bool {
+	return s.any(u, func(p *matchPattern) bool { return p.matchesServer(u) })
+}
+
+// any reports whether a pattern for the host of a URL is one of those.
+func (s *patternSet) any(u *requestURL, selects func(*matchPattern) bool) bool {
 	if slices.ContainsFunc(s.byHost[""], selects) || u.host != "" && slices.ContainsFunc(s.byHost[u.host], selects) {
 		return true
 	}

@@ -39,6 +39,7 @@ const (
 	netSOCKSFailed            NetError = -120
 	netProxyConnectionFailed  NetError = -130
 	netMandatoryProxyFailed   NetError = -131
+	netWSUpgrade              NetError = -173
 	netCertNameInvalid        NetError = -200
 	netCertDateInvalid        NetError = -201
 	netCertAuthority          NetError = -202

@@ -25,6 +25,7 @@ import (
 type outlet struct {
 	session  *Session
 	changing turn // of who changes settings, and of who places the session
+	opening  turn // of who opens it for WebSockets
 
 	mu      sync.Mutex
 	gateway *gateway.Gateway // nil until it is needed
@@ -33,12 +34,13 @@ type outlet struct {
 	proxy   *gateway.Proxy // nil for the system's settings
 	decide  ProxyFunc      // in the place of proxy, if it is set
 	tls     *tlsSettings   // nil until some are set
+	sockets bool           // somebody listens, or listened, to WebSockets
 
 	transport *http.Transport // of Session.Fetch, nil until it is used
 }
 
 func newOutlet(s *Session) *outlet {
-	o := &outlet{session: s, changing: newTurn()}
+	o := &outlet{session: s, changing: newTurn(), opening: newTurn()}
 	context.AfterFunc(s.life, o.close)
 	return o
 }
@@ -71,6 +73,8 @@ func (o *outlet) open() (*gateway.Gateway, error) {
 		MapHost:     b.hostRules.Map,
 		Allow:       o.allow,
 		Credentials: o.credentials,
+		Verify:      o.session.verify(nil),
+		Upgrades:    o.session.webRequest.sockets,
 		Authority:   authority,
 		Log:         b.log,
 	})
@@ -198,6 +202,43 @@ func (o *outlet) lead(ctx context.Context, at *place) error {
 	return at.netInternals(ctx, "clearBadProxies", "flushSocketPools")
 }
 
+// openForSockets makes the handshakes of WebSockets seen. Chromium has to trust
+// the gateway for those of wss, whose TLS it then speaks itself. A session
+// without a gateway does without.
+func (o *outlet) openForSockets(ctx context.Context) error {
+	if o.session.errNoOutlet("") != nil {
+		return nil
+	}
+	if err := o.opening.take(ctx); err != nil {
+		return err
+	}
+	defer o.opening.give()
+	set := func(open bool) (was bool) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		was, o.sockets = o.sockets, open
+		return was
+	}
+	if set(true) {
+		return nil
+	}
+	err := o.change(ctx, "", func(*gateway.Gateway) error { return o.trust(ctx) })
+	if err != nil {
+		set(false)
+	}
+	return err
+}
+
+// trust makes Chromium trust the gateway before the first connection needs it.
+// A session without a place gets to it with its place.
+func (o *outlet) trust(ctx context.Context) error {
+	at, err := o.session.present()
+	if err != nil || at == nil {
+		return err
+	}
+	return at.trust(ctx)
+}
+
 func splitAddr(addr string) (host string, port int) {
 	a, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
@@ -273,6 +314,17 @@ func (o *outlet) ask(ctx context.Context, decide ProxyFunc, u *url.URL) (gateway
 		return nil, errNoAnswer
 	}
 	return d.route, d.err
+}
+
+// serverIP is the address of the server of a URL, where Chromium names one or its
+// proxy: the gateway, which knows the server.
+func (o *outlet) serverIP(url, ip string, port int) string {
+	g := o.present()
+	if g == nil || net.JoinHostPort(ip, fmt.Sprint(port)) != g.Addr() {
+		return ip
+	}
+	addr, _ := g.RemoteAddr(serverOf(url))
+	return addressIP(addr)
 }
 
 // serverOf is the host:port of a URL, as the gateway names servers.

@@ -63,21 +63,6 @@ func (o *outlet) code(ctx context.Context, url, code string) string {
 	return code
 }
 
-// ip is the address that answered a request for a URL. Chromium knows that of
-// the gateway only.
-func (o *outlet) ip(url, told string) string {
-	g := o.present()
-	if g == nil || told == "" {
-		return told
-	}
-	if address, ok := g.Address(serverOf(url)); ok {
-		if host, _, err := net.SplitHostPort(address.String()); err == nil {
-			return host
-		}
-	}
-	return told
-}
-
 // probeTimeout is how long it may take to find out why a server was not reached.
 const probeTimeout = 5 * time.Second
 

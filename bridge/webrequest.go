@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -27,18 +28,38 @@ import (
 // Removing it leaves it the requests that it has at that moment.
 //
 // It sees the requests of pages, frames, workers and extensions over http and
-// https, and of file URLs. It does not see data and blob URLs, WebSockets, what a
-// service worker answers a page by itself, and what Chromium loads ahead by
-// speculation rules. The main script of a service worker is seen where the
+// https, of file URLs, and the handshakes of WebSockets. It does not see data and
+// blob URLs, what a service worker answers a page by itself, and what Chromium
+// loads ahead by speculation rules. The main script of a service worker is seen where the
 // session has a Chromium process to itself: a persistent one other than the
 // default session, and one with PartitionOptions.OwnProcess.
 //
 // A session without listeners pays nothing. With one, many small requests are
 // about one and a half times as slow, and more so with OnSendHeaders,
-// OnResponseStarted, OnCompleted and OnErrorOccurred.
+// OnResponseStarted, OnCompleted and OnErrorOccurred. A listener that is for
+// WebSockets only costs other requests next to nothing.
+//
+// A handshake of a WebSocket has the type ResourceWebSocket and the events of
+// Electron: OnBeforeRequest, OnBeforeSendHeaders, OnSendHeaders,
+// OnHeadersReceived, OnResponseStarted, and OnCompleted with the error
+// "net::ERR_WS_UPGRADE", or OnErrorOccurred with the cause (Electron has
+// "net::ERR_FAILED" for all but what is cancelled). The server is reached only
+// after OnSendHeaders. Its headers are shown as they are on the wire, Cookie and
+// Set-Cookie included, and can be changed, but for Host, Connection, Upgrade and
+// Sec-WebSocket-* of the request. A RedirectURL is ignored, as in Electron. Which
+// page or worker it is of is not known: WebContents and Frame are nil.
+//
+// The session's gateway sees them. The first listener whose filter can match a ws
+// or wss URL (<all_urls>, no filter, the scheme *) wakes it, which takes up to
+// half a second, and all requests of the session go by it from then on, until the
+// session ends. The TLS of wss is the gateway's then, as
+// Session.SetCertificateVerifyProc says; that of pages stays Chromium's own. A
+// filter for http and https wakes nothing. In sessions that have no gateway
+// (PartitionOptions.NoGateway, Connect) WebSockets are not seen.
 type WebRequest struct {
 	session *Session
 	traffic *traffic
+	sockets *webSockets
 
 	listeners atomic.Int64 // of all events
 
@@ -57,6 +78,8 @@ type WebRequest struct {
 func newWebRequest(s *Session) *WebRequest {
 	w := &WebRequest{session: s}
 	w.traffic = newTraffic(w)
+	w.sockets = &webSockets{web: w}
+	w.beforeRedirect.withoutSockets, w.responseBody.withoutSockets = true, true
 	return w
 }
 
@@ -109,7 +132,8 @@ type RequestDetails struct {
 	ResourceType ResourceType
 	// Timestamp is when the event came.
 	Timestamp time.Time
-	// WebContents is the page, nil for shared workers and service workers.
+	// WebContents is the page, nil for shared workers, service workers and
+	// WebSockets.
 	WebContents *WebContents
 
 	source requestSource
@@ -146,7 +170,7 @@ type ResponseDetails struct {
 	StatusLine string
 	// StatusCode is the HTTP status.
 	StatusCode int
-	// ResponseHeaders are without Set-Cookie.
+	// ResponseHeaders are without Set-Cookie, but for WebSockets.
 	ResponseHeaders Headers
 	// FromCache reports whether it came from the HTTP cache.
 	FromCache bool
@@ -163,7 +187,8 @@ type BeforeRequestResult struct {
 	// Cancel ends the request with net::ERR_BLOCKED_BY_CLIENT. It beats
 	// RedirectURL.
 	Cancel bool
-	// RedirectURL sends the request to another URL, with its method and body.
+	// RedirectURL sends the request to another URL, with its method and body. It
+	// is ignored for WebSockets.
 	// The page sees a redirect (307). What is no absolute URL ends the request
 	// with net::ERR_FAILED.
 	RedirectURL string
@@ -173,7 +198,8 @@ type BeforeRequestResult struct {
 type BeforeSendHeadersDetails struct {
 	RequestDetails
 	// RequestHeaders are what the page sends. What the network adds later is
-	// not there: Host, Cookie, Accept-Encoding, Accept-Language and Sec-Fetch-*.
+	// not there: Host, Cookie, Accept-Encoding, Accept-Language and Sec-Fetch-*;
+	// but those of WebSockets are all.
 	RequestHeaders Headers
 }
 
@@ -200,7 +226,7 @@ type SendHeadersDetails struct {
 }
 
 // HeadersReceivedDetails are the details of OnHeadersReceived. FromCache and IP
-// are not known yet.
+// are not known yet, but for the IP of a WebSocket.
 type HeadersReceivedDetails struct {
 	RequestDetails
 	ResponseDetails
@@ -213,7 +239,8 @@ type HeadersReceivedResult struct {
 	Cancel bool
 	// ResponseHeaders replaces all headers, unless it is nil. The first invalid
 	// one, and what comes after it, is left out. Cookies cannot be set or taken
-	// away like this: Chromium has stored those of the server already.
+	// away like this, but for WebSockets: Chromium has stored those of the server
+	// already.
 	ResponseHeaders Headers
 	// StatusLine is such as "HTTP/1.1 404 Not Found". It counts only together
 	// with ResponseHeaders. A status from 300 to 399 with a header Location makes
@@ -240,7 +267,7 @@ type ResponseStartedDetails struct {
 type CompletedDetails struct {
 	RequestDetails
 	ResponseDetails
-	// Error is "net::OK".
+	// Error is "net::OK", and "net::ERR_WS_UPGRADE" for a WebSocket.
 	Error string
 }
 
@@ -341,12 +368,18 @@ func (t ResourceType) selectable() bool {
 	return false
 }
 
+func (f *requestFilter) takes(t ResourceType) bool {
+	return len(f.types) == 0 || slices.Contains(f.types, t)
+}
+
 func (f *requestFilter) matches(u *requestURL, t ResourceType) bool {
-	return (len(f.types) == 0 || slices.Contains(f.types, t)) && f.urls.matches(u) && !f.exclude.matches(u)
+	return f.takes(t) && f.urls.matches(u) && !f.exclude.matches(u)
 }
 
 // requestListeners are the listeners of one event.
 type requestListeners[L any] struct {
+	withoutSockets bool // WebSockets do not have the event
+
 	mu  sync.Mutex
 	all []*requestListener[L] // replaced with each change
 }
@@ -388,6 +421,11 @@ func addListener[L any](w *WebRequest, to *requestListeners[L], filter WebReques
 	f, err := w.readFilter(filter)
 	if err != nil {
 		return nil, err
+	}
+	if f.webSockets() && !to.withoutSockets {
+		if err := w.session.outlet.openForSockets(w.session.life); err != nil {
+			return nil, fmt.Errorf("listening to WebSockets: %w", err)
+		}
 	}
 	added := &requestListener[L]{f, listener}
 	w.change(func() {

@@ -85,7 +85,7 @@ func (t *traffic) arrive(p *cdp.PausedRequest) {
 	defer t.mu.Unlock()
 	x := t.following[p.NetworkID]
 	if x == nil {
-		if p.AtResponse() || !t.watches() {
+		if p.AtResponse() || !t.watching.Load() {
 			return
 		}
 		ctx, end := context.WithCancel(t.web.session.life)
@@ -118,12 +118,6 @@ func (t *traffic) unfollow() {
 	clear(t.following)
 }
 
-// watches reports whether anybody wants to know more than what is paused.
-func (t *traffic) watches() bool {
-	w := t.web
-	return len(w.sendHeaders.present())+len(w.responseStarted.present())+len(w.completed.present())+len(w.errorOccurred.present()) > 0
-}
-
 // tellSent tells OnSendHeaders of what was sent, if that is still to be done:
 // the headers that Chromium has told, or else those that it was given.
 func (x *exchange) tellSent(headers Headers) {
@@ -149,6 +143,7 @@ type networkEvent struct {
 		FromDiskCache     bool         `json:"fromDiskCache"`
 		FromPrefetchCache bool         `json:"fromPrefetchCache"`
 		RemoteIPAddress   string       `json:"remoteIPAddress"`
+		RemotePort        int          `json:"remotePort"`
 	} `json:"response"`
 	Headers jsonv2.Value `json:"headers"`
 }
@@ -196,7 +191,7 @@ func (x *exchange) observe(method string, ev *networkEvent) {
 			StatusCode:      r.Status,
 			ResponseHeaders: splitLines(cdp.DecodeHeaders(r.Headers)),
 			FromCache:       r.FromDiskCache || r.FromPrefetchCache,
-			IP:              x.web.session.outlet.ip(x.URL, r.RemoteIPAddress),
+			IP:              x.web.session.outlet.serverIP(x.URL, r.RemoteIPAddress, r.RemotePort),
 		}
 		x.responseStarted(x.response)
 	case "Network.loadingFinished":

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 )
@@ -21,6 +22,8 @@ type traffic struct {
 	// Guarded by WebRequest.mu.
 	release func() // the domain Network, nil where it is not needed
 	scripts *scriptRoute
+
+	watching atomic.Bool // somebody wants to know more than what is paused
 
 	mu        sync.Mutex
 	following map[string]*exchange // by network id, with the domain Network only
@@ -41,7 +44,9 @@ func newTraffic(w *WebRequest) *traffic {
 // update pauses what the present listeners are for, and nothing else.
 func (t *traffic) update() {
 	w := t.web
-	watched := slices.Concat(w.sendHeaders.filters(), w.responseStarted.filters(), w.completed.filters(), w.errorOccurred.filters())
+	watched := slices.DeleteFunc(slices.Concat(w.sendHeaders.filters(), w.responseStarted.filters(), w.completed.filters(), w.errorOccurred.filters()),
+		(*requestFilter).onlyWebSockets)
+	t.watching.Store(len(watched) > 0)
 	if len(watched) > 0 && t.release == nil {
 		t.release = w.session.network.use()
 	}
@@ -66,6 +71,9 @@ const manyPatterns = 16
 func wirePatterns(stage string, filters []*requestFilter) []cdp.Pattern {
 	var out []cdp.Pattern
 	for _, f := range filters {
+		if f.onlyWebSockets() {
+			continue
+		}
 		for _, p := range f.urls.all {
 			one := cdp.Pattern{URLPattern: p.wire(), RequestStage: stage}
 			if one.URLPattern == "*" || len(out) == manyPatterns {

@@ -74,7 +74,7 @@ func (g *Gateway) dialRoute(ctx context.Context, o Options, route Route, target 
 		if err == nil {
 			g.bad.add(failed)
 			g.tell(target, nil)
-			g.addresses.put(lower(target), conn.RemoteAddr())
+			g.reached.put(lower(target), conn.RemoteAddr())
 			return g.counted(conn, hop), nil
 		}
 		failed, errs = append(failed, hop), append(errs, err)
@@ -91,6 +91,10 @@ func (g *Gateway) dialRoute(ctx context.Context, o Options, route Route, target 
 	}
 	return nil, err
 }
+
+// RemoteAddr is the address at which a server was last reached, that of the
+// proxy before it where there is one. Chromium itself only knows the gateway.
+func (g *Gateway) RemoteAddr(hostport string) (net.Addr, bool) { return g.reached.get(lower(hostport)) }
 
 // failsOver reports whether the next hop is tried after an error. A proxy that
 // was reached and refused has decided.
@@ -116,7 +120,7 @@ func (g *Gateway) connect(ctx context.Context, o Options, hop Hop, target string
 			}
 			target = mapped
 		}
-		return dialTCP(ctx, target)
+		return dialTCP(ctx, belowLocalhost(target))
 	case HTTP, HTTPS:
 		if p == forRequest {
 			return g.dialProxy(ctx, o, hop)
@@ -128,6 +132,16 @@ func (g *Gateway) connect(ctx context.Context, o Options, hop Hop, target string
 		return connectSOCKS5(ctx, hop, target)
 	}
 	return nil, &ProxyError{Hop: hop, Err: errors.New("an unknown kind of proxy")}
+}
+
+// belowLocalhost gives localhost for the names below it. Chromium finds these on
+// the loopback device without asking anybody.
+func belowLocalhost(target string) string {
+	host, port, err := net.SplitHostPort(target)
+	if err == nil && strings.HasSuffix(strings.TrimSuffix(lower(host), "."), ".localhost") {
+		return net.JoinHostPort("localhost", port)
+	}
+	return target
 }
 
 func dialTCP(ctx context.Context, hostport string) (net.Conn, error) {

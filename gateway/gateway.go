@@ -45,6 +45,10 @@ type Options struct {
 	Roots *x509.CertPool
 	// TLS judges certificates and limits TLS. Nil leaves it to Chromium.
 	TLS *TLSConfig
+	// Verify judges certificates as TLSConfig.Verify does where the gateway
+	// speaks TLS without TLS settings: for WebSockets that are seen, and for
+	// its transport.
+	Verify func(ctx context.Context, r VerifyRequest) int
 	// Upgrades sees and changes the handshakes of WebSockets. Nil lets them
 	// pass.
 	Upgrades Upgrader
@@ -81,15 +85,15 @@ type Gateway struct {
 	turnedAway  int // peers that were refused
 	toldRefusal time.Time
 
-	counters  counters
-	failures  *recent[error]
-	bad       badHops
-	logins    logins
-	verdicts  verdicts
-	spares    spares
-	servers   *recent[ServerTLS]
-	addresses *recent[net.Addr]
-	buffers   sync.Pool
+	counters counters
+	failures *recent[error]
+	reached  *recent[net.Addr]
+	bad      badHops
+	logins   logins
+	verdicts verdicts
+	spares   spares
+	servers  *recent[ServerTLS]
+	buffers  sync.Pool
 }
 
 // end ends a connection or an attempt at one.
@@ -108,17 +112,17 @@ func New(options Options) (*Gateway, error) {
 	options.sessions = tls.NewLRUClientSessionCache(remembered)
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Gateway{
-		port:      p,
-		log:       log,
-		ctx:       ctx,
-		cancel:    cancel,
-		options:   options,
-		ends:      map[*end]struct{}{},
-		failures:  newRecent[error](remembered),
-		verdicts:  verdicts{known: newRecent[int](remembered), asking: map[string]*question{}},
-		servers:   newRecent[ServerTLS](remembered),
-		addresses: newRecent[net.Addr](remembered),
-		buffers:   sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }},
+		port:     p,
+		log:      log,
+		ctx:      ctx,
+		cancel:   cancel,
+		options:  options,
+		ends:     map[*end]struct{}{},
+		failures: newRecent[error](remembered),
+		reached:  newRecent[net.Addr](remembered),
+		verdicts: verdicts{known: newRecent[int](remembered), asking: map[string]*question{}},
+		servers:  newRecent[ServerTLS](remembered),
+		buffers:  sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }},
 	}, nil
 }
 
@@ -272,12 +276,6 @@ func (g *Gateway) change(f func(*Options)) {
 func (g *Gateway) Failure(hostport string) error {
 	err, _ := g.failures.get(lower(hostport))
 	return err
-}
-
-// Address is where the last connection for a server went: to the server, or to
-// the first proxy on the way.
-func (g *Gateway) Address(hostport string) (net.Addr, bool) {
-	return g.addresses.get(lower(hostport))
 }
 
 // tell remembers how reaching a server went.

@@ -12,7 +12,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -82,8 +81,9 @@ const recordHandshake = 0x16
 var errNoAuthority = errors.New("no authority to speak TLS with the browser")
 
 // tunnelLate goes on with a tunnel of which the first bytes decide: by which
-// way it goes, when up is nil, and whether TLS is bridged.
-func (g *Gateway) tunnelLate(ctx context.Context, o Options, c *client, up *upstream, routes tunnelRoutes, target string) {
+// way it goes, when up is nil, whether TLS is bridged, and whether it is for a
+// WebSocket that somebody sees.
+func (g *Gateway) tunnelLate(ctx context.Context, o Options, c *client, up *upstream, routes tunnelRoutes, target string, sockets watched) {
 	if up != nil {
 		first, err := g.firstToSpeak(ctx, c, up)
 		if err != nil {
@@ -98,30 +98,35 @@ func (g *Gateway) tunnelLate(ctx context.Context, o Options, c *client, up *upst
 	if err != nil {
 		return
 	}
-	route, hello := routes.ws, (*clientHello)(nil)
+	route, seen, hello := routes.ws, sockets.ws, (*clientHello)(nil)
 	if first[0] == recordHandshake {
 		if hello, err = readHello(c); err != nil {
 			return
 		}
-		if route = routes.https; hello.webSocket() {
-			route = routes.wss
+		if route, seen = routes.https, false; hello.webSocket() {
+			route, seen = routes.wss, sockets.wss
 		}
 	}
+	if seen {
+		g.upgrade(ctx, o, c, hello, route, target)
+		return
+	}
 	if up == nil {
-		if up, err = g.reach(ctx, o, route, target, forTunnel); err != nil {
+		waiting, release := c.whileThere(ctx)
+		up, err = g.reach(waiting, o, route, target, forTunnel)
+		release()
+		if err != nil {
+			failLate(c, hello)
 			return
 		}
 		defer up.Close()
 		defer interrupt(ctx, up.Conn)()
 	}
-	switch watched := o.watches(target, hello); {
-	case hello != nil && (watched || o.TLS != nil):
+	if hello != nil && o.TLS != nil {
 		g.bridge(ctx, o, c, up, hello, target)
-	case watched:
-		g.upgrade(ctx, o, c, &countedConn{up, &g.counters}, target, false)
-	default:
-		g.pass(ctx, c, up.Conn)
+		return
 	}
+	g.pass(ctx, c, up.Conn)
 }
 
 type speaker int
@@ -172,6 +177,15 @@ type clientHello struct{ *tls.ClientHelloInfo }
 // offers HTTP/2 as well.
 func (h *clientHello) webSocket() bool { return slices.Equal(h.SupportedProtos, []string{"http/1.1"}) }
 
+// name is the server that the browser wants to speak with.
+func (h *clientHello) name(target string) string {
+	if h.ServerName != "" {
+		return h.ServerName
+	}
+	name, _, _ := net.SplitHostPort(target)
+	return name
+}
+
 var errRead = errors.New("the hello is read")
 
 // readHello reads the hello and gives the bytes back to the reader.
@@ -209,14 +223,7 @@ func (d deaf) Write(b []byte) (int, error) { return len(b), nil }
 // browser as the server did. A byte of the browser's goes to the server only
 // when its certificate was accepted.
 func (g *Gateway) bridge(ctx context.Context, o Options, c *client, up *upstream, hello *clientHello, target string) {
-	if o.Authority == nil {
-		g.tell(target, errNoAuthority)
-		return
-	}
-	name := hello.ServerName
-	if name == "" {
-		name, _, _ = net.SplitHostPort(target)
-	}
+	name := hello.name(target)
 	waiting, release := c.whileThere(ctx)
 	server, err := g.secure(waiting, o, &countedConn{up, &g.counters}, name, target, hello.SupportedProtos)
 	release()
@@ -231,16 +238,21 @@ func (g *Gateway) bridge(ctx context.Context, o Options, c *client, up *upstream
 		fail(c, err)
 		return
 	}
-	shown, err := g.show(ctx, o, c, name, 0, server.ConnectionState().NegotiatedProtocol)
+	shown, err := g.showAccepted(ctx, o, c, name, server.ConnectionState().NegotiatedProtocol)
 	if err != nil {
 		return
 	}
-	inside := &client{Conn: shown, r: bufio.NewReader(shown)}
-	if o.watches(target, hello) {
-		g.upgrade(ctx, o, inside, server, target, true)
-		return
+	g.newPassage(shown, server).run(ctx)
+}
+
+// showAccepted shows the browser the certificate of a server that is accepted,
+// and returns what goes inside of TLS.
+func (g *Gateway) showAccepted(ctx context.Context, o Options, c *client, name, protocol string) (*client, error) {
+	shown, err := g.show(ctx, o, c, name, 0, protocol)
+	if err != nil {
+		return nil, err
 	}
-	(&passage{g: g, browser: inside, server: server, sent: new(atomic.Int64), received: new(atomic.Int64)}).run(ctx)
+	return &client{Conn: shown, r: bufio.NewReader(shown)}, nil
 }
 
 // secure speaks TLS with a server and has its certificate judged.
@@ -295,6 +307,10 @@ func (g *Gateway) secure(ctx context.Context, o Options, conn net.Conn, name, ta
 
 // show completes the browser's handshake with a certificate for the verdict.
 func (g *Gateway) show(ctx context.Context, o Options, c *client, name string, verdict int, protocol string) (*tls.Conn, error) {
+	if o.Authority == nil {
+		g.log.Error("gateway: speaking TLS with the browser", "host", name, "error", errNoAuthority)
+		return nil, errNoAuthority
+	}
 	leaf, err := o.Authority.Mint(name, verdict)
 	if err != nil {
 		g.log.Error("gateway: minting a certificate", "host", name, "error", err)
@@ -333,5 +349,16 @@ func fail(c *client, err error) {
 	default:
 		number = alertHandshakeFailure
 	}
-	c.Write([]byte{21, 3, 3, 0, 2, 2, number})
+	c.alert(number)
 }
+
+// failLate tells the browser that the server of an open tunnel was not reached.
+// One that speaks TLS is told in its language: after a plain end it could go
+// directly.
+func failLate(c *client, hello *clientHello) {
+	if hello != nil {
+		c.alert(alertHandshakeFailure)
+	}
+}
+
+func (c *client) alert(number byte) { c.Write([]byte{21, 3, 3, 0, 2, 2, number}) }

@@ -58,8 +58,9 @@ func (r Route) equal(other Route) bool {
 // the browser learns of a failure, unless the way depends on what is spoken.
 func (g *Gateway) tunnel(ctx context.Context, c *client, target string) {
 	o := g.settings()
+	sockets := o.sockets(target)
 	waiting, release := c.whileThere(ctx)
-	routes, up, err := g.wayOf(waiting, o, target)
+	routes, up, err := g.wayOf(waiting, o, target, sockets)
 	release()
 	if err != nil {
 		c.refuse("502 Bad Gateway")
@@ -72,30 +73,26 @@ func (g *Gateway) tunnel(ctx context.Context, c *client, target string) {
 	if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
 		return
 	}
-	if up != nil && !o.looksInside(target) {
+	if up != nil && o.TLS == nil {
 		g.pass(ctx, c, up.Conn)
 		return
 	}
-	g.tunnelLate(ctx, o, c, up, routes, target)
+	g.tunnelLate(ctx, o, c, up, routes, target, sockets)
 }
 
-// wayOf asks for the routes of a tunnel, and connects when they are one.
-func (g *Gateway) wayOf(ctx context.Context, o Options, target string) (tunnelRoutes, *upstream, error) {
+// wayOf asks for the routes of a tunnel, and connects when they are one and
+// nobody has to be asked first.
+func (g *Gateway) wayOf(ctx context.Context, o Options, target string, sockets watched) (tunnelRoutes, *upstream, error) {
 	routes, err := o.tunnelRoutes(ctx, target)
 	if err != nil {
 		g.tell(target, err)
 		return routes, nil, err
 	}
-	if !routes.same() {
+	if !routes.same() || sockets.ws || sockets.wss {
 		return routes, nil, nil
 	}
 	up, err := g.reach(ctx, o, routes.https, target, forTunnel)
 	return routes, up, err
-}
-
-// looksInside reports whether the first bytes of a tunnel matter.
-func (o Options) looksInside(target string) bool {
-	return o.TLS != nil || o.Upgrades != nil && (o.Upgrades.Wants(target, true) || o.Upgrades.Wants(target, false))
 }
 
 // passage copies between the browser and a server, each way to its end. What

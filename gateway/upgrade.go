@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -16,9 +17,9 @@ type Upgrader interface {
 	// Wants reports whether handshakes with a server are seen. secure says
 	// wss. A server of wss is then spoken TLS with by the gateway.
 	Wants(hostport string, secure bool) bool
-	// Upgrade sees a request before it is sent, and may change it. An error
-	// fails the handshake: Failure is that error then. No Upgrade and no error
-	// leaves the rest alone. The context ends when the browser gives up.
+	// Upgrade sees a request before the server is reached, and may change it.
+	// An error fails the handshake. No Upgrade and no error leaves the rest
+	// alone. The context ends when the browser gives up.
 	Upgrade(ctx context.Context, r *UpgradeRequest) (Upgrade, error)
 }
 
@@ -29,7 +30,8 @@ type Upgrade interface {
 	// 101.
 	Response(ctx context.Context, r *UpgradeResponse) error
 	// Closed is called once, when all is over, with the bytes that went after
-	// the handshake, or with why there was none.
+	// the handshake, or with why there was none: ErrGivenUp, and what
+	// Gateway.Failure tells, among others.
 	Closed(sent, received int64, err error)
 }
 
@@ -46,57 +48,99 @@ type UpgradeRequest struct {
 type UpgradeResponse struct {
 	StatusLine string // such as "HTTP/1.1 101 Switching Protocols"
 	Header     []HeaderLine
+	RemoteAddr net.Addr // of the server, or of the proxy before it
 }
 
 // HeaderLine is a header, in the case and the order of the message.
 type HeaderLine struct{ Name, Value string }
 
-// watches reports whether the handshake in a tunnel is seen.
-func (o Options) watches(target string, hello *clientHello) bool {
-	if o.Upgrades == nil || hello != nil && !hello.webSocket() {
-		return false
+// ErrGivenUp is the error of a handshake that the browser waits for no longer.
+var ErrGivenUp = errors.New("the browser has given the handshake up")
+
+// watched says for which schemes the handshakes with a server are seen.
+type watched struct{ ws, wss bool }
+
+func (o Options) sockets(target string) watched {
+	if o.Upgrades == nil {
+		return watched{}
 	}
-	return o.Upgrades.Wants(target, hello != nil)
+	return watched{ws: o.Upgrades.Wants(target, false), wss: o.Upgrades.Wants(target, true)}
 }
 
-// upgrade lets a handshake be seen. What is none passes as it is.
-func (g *Gateway) upgrade(ctx context.Context, o Options, c *client, server net.Conn, target string, secure bool) {
+// upgrade lets the handshake in a tunnel be seen before the server is reached.
+// What is none passes as it is.
+func (g *Gateway) upgrade(ctx context.Context, o Options, c *client, hello *clientHello, route Route, target string) {
+	name := ""
+	if hello != nil {
+		name = hello.name(target)
+		// The handshake has to be read, and a page does not see the certificate
+		// of a WebSocket's server: its own is judged later, and nothing is sent
+		// to one that is refused.
+		shown, err := g.showAccepted(ctx, o, c, name, "http/1.1")
+		if err != nil {
+			return
+		}
+		c = shown
+	}
 	h, err := readUpgrade(c)
 	if err != nil {
 		refuseMalformed(c, err)
 		return
 	}
-	rest := &passage{g: g, browser: c, server: server, sent: new(atomic.Int64), received: new(atomic.Int64)}
+	to := destination{route: route, target: target, secure: name}
 	if h == nil {
-		rest.run(ctx)
+		server, err := g.reachSocket(ctx, o, to)
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		defer interrupt(ctx, server)()
+		g.newPassage(c, server).run(ctx)
 		return
 	}
+	r := h.request(target, hello != nil)
 	waiting, release := c.whileThere(ctx)
-	r := h.request(target, secure)
-	was := *r.URL
-	u, err := o.Upgrades.Upgrade(waiting, r)
-	if err == nil && *r.URL != was {
-		var elsewhere net.Conn
-		if elsewhere, err = g.redirected(waiting, o, r); err == nil {
-			defer elsewhere.Close()
-			defer interrupt(ctx, elsewhere)()
-			rest.server = elsewhere
-		}
+	u, server, err := g.askUpgrade(waiting, o, to, r)
+	if waiting.Err() != nil {
+		err = ErrGivenUp
 	}
 	release()
-	if u == nil {
-		u = blind{}
+	if server != nil {
+		defer server.Close()
+		defer interrupt(ctx, server)()
 	}
+	p := g.newPassage(c, server)
 	if err == nil {
-		err = g.shakeHands(ctx, rest, r, u)
+		err = g.shakeHands(ctx, p, r, u)
 	}
 	if err != nil {
-		g.tell(target, err)
 		u.Closed(0, 0, err)
 		return
 	}
-	rest.run(ctx)
-	u.Closed(rest.sent.Load(), rest.received.Load(), nil)
+	p.run(ctx)
+	u.Closed(p.sent.Load(), p.received.Load(), nil)
+}
+
+// newPassage is a passage that is counted for itself.
+func (g *Gateway) newPassage(c *client, server net.Conn) *passage {
+	return &passage{g: g, browser: c, server: server, sent: new(atomic.Int64), received: new(atomic.Int64)}
+}
+
+// askUpgrade shows a request and connects to where it goes then.
+func (g *Gateway) askUpgrade(ctx context.Context, o Options, to destination, r *UpgradeRequest) (Upgrade, net.Conn, error) {
+	was := *r.URL
+	u, err := o.Upgrades.Upgrade(ctx, r)
+	if u == nil {
+		u = blind{}
+	}
+	if err == nil && *r.URL != was {
+		to, err = o.redirected(ctx, r)
+	}
+	if err != nil {
+		return u, nil, err
+	}
+	server, err := g.reachSocket(ctx, o, to)
+	return u, server, err
 }
 
 // shakeHands sends the request, and the answer back.
@@ -115,8 +159,11 @@ func (g *Gateway) shakeHands(ctx context.Context, p *passage, r *UpgradeRequest,
 	response, upgraded := &UpgradeResponse{}, false
 	if err == nil {
 		upgraded = answer.status() == 101
-		response.StatusLine, response.Header = answer.first, answer.lines()
+		response.StatusLine, response.Header, response.RemoteAddr = answer.first, answer.lines(), p.server.RemoteAddr()
 		err = u.Response(waiting, response)
+	}
+	if waiting.Err() != nil {
+		err = ErrGivenUp
 	}
 	stop()
 	release()
@@ -125,6 +172,10 @@ func (g *Gateway) shakeHands(ctx context.Context, p *passage, r *UpgradeRequest,
 	}
 	if answer, err = newHead(response.StatusLine, response.Header); err != nil {
 		return err
+	}
+	if answer.status() != 101 {
+		answer.drop("Connection") // the next try is to be seen as well
+		answer.add("Connection", "close")
 	}
 	p.server = withPrefix(p.server, reader)
 	if _, err = p.browser.Write(answer.bytes()); err != nil {
@@ -136,27 +187,40 @@ func (g *Gateway) shakeHands(ctx context.Context, p *passage, r *UpgradeRequest,
 	return nil
 }
 
-// redirected connects to where a handshake was sent.
-func (g *Gateway) redirected(ctx context.Context, o Options, r *UpgradeRequest) (net.Conn, error) {
+// destination is where a handshake goes.
+type destination struct {
+	route  Route
+	target string
+	secure string // the name for TLS, "" for none
+}
+
+// redirected is where a handshake was sent instead.
+func (o Options) redirected(ctx context.Context, r *UpgradeRequest) (destination, error) {
 	for i, line := range r.Header {
 		if strings.EqualFold(line.Name, "Host") {
 			r.Header[i].Value = r.URL.Host
 		}
 	}
-	target := hostport(r.URL)
-	route, err := o.route(ctx, r.URL)
-	if err != nil {
-		return nil, err
+	to := destination{target: hostport(r.URL)}
+	if r.URL.Scheme == "wss" {
+		to.secure = r.URL.Hostname()
 	}
-	up, err := g.reach(ctx, o, route, target, forTunnel)
+	var err error
+	to.route, err = o.route(ctx, r.URL)
+	return to, err
+}
+
+// reachSocket connects to the server of a handshake.
+func (g *Gateway) reachSocket(ctx context.Context, o Options, to destination) (net.Conn, error) {
+	up, err := g.reach(ctx, o, to.route, to.target, forTunnel)
 	if err != nil {
 		return nil, err
 	}
 	conn := &countedConn{up, &g.counters}
-	if r.URL.Scheme != "wss" {
+	if to.secure == "" {
 		return conn, nil
 	}
-	secure, err := g.secure(ctx, o, conn, r.URL.Hostname(), target, []string{"http/1.1"})
+	secure, err := g.secure(ctx, o, conn, to.secure, to.target, []string{"http/1.1"})
 	if err != nil {
 		conn.Close()
 		return nil, err

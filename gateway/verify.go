@@ -163,11 +163,15 @@ func (g *Gateway) judge(ctx context.Context, o Options, host string, chain []*x5
 		return verdict, nil
 	}
 	r := examine(o.Roots, host, chain, time.Now())
-	if o.TLS == nil || o.TLS.Verify == nil {
+	verify := o.Verify
+	if o.TLS != nil {
+		verify = o.TLS.Verify
+	}
+	if verify == nil {
 		return r.Result, nil
 	}
 	q, err := g.ask(key, func(ctx context.Context) int {
-		if answer := o.TLS.Verify(ctx, r); answer != keepResult {
+		if answer := verify(ctx, r); answer != keepResult {
 			return answer
 		}
 		return r.Result
