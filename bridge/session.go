@@ -37,6 +37,7 @@ type Session struct {
 	messages       *messages
 	agents         *agents
 	serviceWorkers *ServiceWorkers
+	netLog         *NetLog
 	topics         []topic
 
 	placing   turn        // of who gives the session a host and a context
@@ -92,6 +93,7 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.preloads = newPreloads(s)
 	s.messages = newMessages(s)
 	s.serviceWorkers = newServiceWorkers(s)
+	s.netLog = &NetLog{session: s}
 	s.agents = newAgents(s.interception, s.network)
 	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.messages, s.preloads, s.schemePages}
 	return s
@@ -141,6 +143,9 @@ func (s *Session) WebRequest() *WebRequest { return s.webRequest }
 
 // ServiceWorkers are the service workers of the session.
 func (s *Session) ServiceWorkers() *ServiceWorkers { return s.serviceWorkers }
+
+// NetLog writes the network traffic to a file.
+func (s *Session) NetLog() *NetLog { return s.netLog }
 
 // BrowserContextID is the id of the session's browser context in the protocol.
 // It changes when the session's Chromium process is started anew.
@@ -328,11 +333,12 @@ func (s *Session) Close(ctx context.Context) error {
 	if err != nil {
 		return nil // it is closed
 	}
+	logged := s.netLog.finish(ctx)
 	s.finish()
 	if at == nil {
-		return nil
+		return doing("closing "+s.title(), logged)
 	}
-	if err := at.vacate(ctx); err != nil {
+	if err := errors.Join(logged, at.vacate(ctx)); err != nil {
 		return fmt.Errorf("closing %s: %w", s.title(), err)
 	}
 	return nil

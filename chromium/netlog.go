@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 )
 
 // netLogName is the named pipe in the directory for temporary files that Chromium
@@ -15,9 +14,9 @@ const netLogName = "netlog"
 type netLogPipe struct {
 	path string
 	read *os.File
-	// write keeps reading from ending before Chromium has opened the pipe.
+	// write keeps reading from ending before Chromium has opened the pipe, and
+	// when its network process crashes and opens it again.
 	write *os.File
-	begun sync.Once
 }
 
 // args are the switches for a net log into the pipe.
@@ -25,21 +24,19 @@ func (p *netLogPipe) args(mode string) []string {
 	return []string{"--log-net-log=" + p.path, "--net-log-capture-mode=" + mode}
 }
 
-// Read reads what Chromium writes, and ends with io.EOF when Chromium has.
-func (p *netLogPipe) Read(b []byte) (int, error) {
-	n, err := p.read.Read(b)
-	p.opened() // by Chromium, or nobody would have written
-	return n, err
+// finish lets reading end, after what is in the pipe.
+func (p *netLogPipe) finish() {
+	if p != nil {
+		closeAll(p.write)
+	}
 }
-
-func (p *netLogPipe) opened() { p.begun.Do(func() { closeAll(p.write) }) }
 
 // Close lets go of the pipe, if there is one.
 func (p *netLogPipe) Close() error {
 	if p == nil {
 		return nil
 	}
-	p.opened()
+	p.finish()
 	return p.read.Close()
 }
 
@@ -50,7 +47,7 @@ func (p *Process) NetLog() io.ReadCloser {
 	if p.netLog == nil {
 		return nil
 	}
-	return p.netLog
+	return p.netLog.read
 }
 
 // openNetLog makes the pipe for the net log of a host.

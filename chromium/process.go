@@ -235,9 +235,7 @@ func (p *Process) reap() {
 func (p *Process) finish() {
 	<-p.swept
 	removal := p.space.close()
-	if p.netLog != nil {
-		p.netLog.opened() // or never will be
-	}
+	p.netLog.finish()
 	exit := exitOf(p.cmd.ProcessState)
 	exit.Log = p.log.all()
 	p.mu.Lock()

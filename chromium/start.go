@@ -89,7 +89,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		return nil, errors.Join(err, space.close())
 	}
 	if err := space.lock.record(p.PID()); err != nil {
-		return nil, errors.Join(directoryError(space.dir, space.user, err), p.Kill())
+		return nil, errors.Join(directoryError(space.dir, space.user, err), p.Kill(), p.netLog.Close())
 	}
 	return p, nil
 }
