@@ -69,8 +69,8 @@ func (l *liveNetLog) take(constants, event []byte, idle bool) {
 		l.constants = bytes.Clone(constants)
 	}
 	for _, run := range l.runs {
-		if event != nil {
-			run.file.Event(netlog.Strip(event, run.mode))
+		if e := netlog.Strip(event, run.mode); e != nil {
+			run.file.Event(e)
 		}
 		if idle {
 			run.file.Flush()

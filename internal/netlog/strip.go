@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -35,8 +36,11 @@ var (
 )
 
 // Strip takes out of an event of a richer log what mode must not have, as
-// Chromium itself does it. A line that is no event is nil.
+// Chromium itself does it. What is torn, by a process that crashed, is nil.
 func Strip(event []byte, mode Mode) []byte {
+	if !json.Valid(event) {
+		return nil
+	}
 	if mode == Everything || !delicate(event) {
 		return event
 	}
@@ -47,7 +51,10 @@ func Strip(event []byte, mode Mode) []byte {
 		return nil
 	}
 	if params, ok := e["params"].(map[string]any); ok {
-		e["params"] = stripValue(params, mode)
+		stripValue(params, mode)
+		if len(params) == 0 {
+			delete(e, "params")
+		}
 	}
 	out, err := encode(e)
 	if err != nil {
@@ -59,7 +66,7 @@ func Strip(event []byte, mode Mode) []byte {
 // delicate reports whether there may be something to take out.
 func delicate(event []byte) bool {
 	lower := bytes.ToLower(event)
-	for _, word := range []string{`"bytes"`, "cookie", "authoriz", "authentic", "debug_data"} {
+	for _, word := range []string{`"bytes"`, "cookie", "authoriz", "authentic", "debug_data", `"domain"`} {
 		if bytes.Contains(lower, []byte(word)) {
 			return true
 		}
@@ -81,10 +88,8 @@ func stripValue(value any, mode Mode) any {
 			v[name] = stripValue(member, mode)
 		}
 		if mode == Default && v["name"] != nil && v["domain"] != nil && v["path"] != nil {
-			// A cookie, or why one was left out.
-			for _, private := range []string{"name", "value", "domain", "path"} {
-				delete(v, private)
-			}
+			// A cookie, or what became of one.
+			maps.DeleteFunc(v, func(name string, _ any) bool { return name != "operation" && name != "status" })
 		}
 	case []any:
 		for i := range v {
