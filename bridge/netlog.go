@@ -25,7 +25,7 @@ var ErrNoNetLog = errors.New("No net log in progress")
 // With Options.NetLog Chromium logs all the time, and the file gets what comes
 // while it is open, at once. Without, it is made from a trace, which Chromium
 // writes while somebody logs: the file fills when logging stops, and before that
-// each time that the trace has become large (about 30 MiB). It then has
+// each time that the trace has become large (some 16 MiB). It then has
 // nothing of what had begun before, an end bears the name of the innermost that
 // its source had open, and at each filling of the file, and whenever another
 // session of the process starts or stops logging, some 30 ms are missing. The

@@ -49,8 +49,8 @@ type netLogEvent struct {
 	Type int    `json:"type"`
 }
 
-// readNetLog reads a complete net log, and checks that its events fit together.
-func readNetLog(t testing.TB, path string) *netLogFile {
+// parseNetLog reads a complete net log.
+func parseNetLog(t testing.TB, path string) *netLogFile {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -60,6 +60,13 @@ func readNetLog(t testing.TB, path string) *netLogFile {
 	if err := json.Unmarshal(data, f); err != nil {
 		t.Fatalf("%s is no JSON: %v\n…%s", path, err, data[max(0, len(data)-300):])
 	}
+	return f
+}
+
+// readNetLog reads a complete net log, and checks that its events fit together.
+func readNetLog(t testing.TB, path string) *netLogFile {
+	t.Helper()
+	f := parseNetLog(t, path)
 	c := f.Constants
 	for name, n := range map[string]int{"types": len(c.LogEventTypes), "sources": len(c.LogSourceType), "phases": len(c.LogEventPhase), "errors": len(c.NetError),
 		"flags": len(c.LoadFlag), "client": len(c.ClientInfo), "quic": len(c.QuicError), "families": len(c.AddressFamily), "certificates": len(c.CertStatusFlags), "version": c.LogFormat} {
@@ -456,5 +463,58 @@ func TestNetLog_NLG0161_EndsWithTheSessionAndTheBrowser(t *testing.T) {
 				t.Error("the browser's log lacks the last page")
 			}
 		})
+	}
+}
+
+func TestNetLog_ALongLogFillsItsFileAsItGoes(t *testing.T) {
+	s := memorySession(t)
+	page := testPage(t, s, sharedServer(t).URL("log.test", "/"))
+	path := netLogStart(t, s, NetLogOptions{})
+	// Each request brings the same headers into the log more than once.
+	const send = `async n => {
+		for (let i = 0; i < n; i++)
+			await (await fetch('/small?' + i, {cache: 'no-store', headers: {'X-Long': 'x'.repeat(200_000)}})).text();
+		return n;
+	}`
+	for size := int64(0); size < 1_000_000; {
+		evaluated[int](t, page, send, 20)
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size = info.Size()
+	}
+	netLogStop(t, s)
+	if f := readNetLog(t, path); !f.has("URL_REQUEST_START_JOB", "/small?19") {
+		t.Error("the requests are not in the log")
+	}
+}
+
+func TestNetLog_ByOption_OutlivesTheNetworkProcess(t *testing.T) {
+	b, server := netLogBrowser(t, "everything")
+	s, ctx := b.DefaultSession(), testContext(t)
+	path := netLogStart(t, s, NetLogOptions{CaptureMode: "everything"})
+	netLogVisit(t, s, server, "/page/before")
+	first, err := s.at.host.networkPID(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	process, err := os.FindProcess(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for pid := first; pid == first || pid == s.at.host.process.PID(); {
+		if pid, err = s.at.host.networkPID(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	netLogVisit(t, s, server, "/page/after")
+	netLogStop(t, s)
+	f := parseNetLog(t, path) // the new process numbers its sources anew
+	if !f.has("URL_REQUEST_START_JOB", "/page/before") || !f.has("URL_REQUEST_START_JOB", "/page/after") {
+		t.Error("a page is not in the log")
 	}
 }

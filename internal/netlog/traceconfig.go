@@ -8,7 +8,7 @@ import (
 
 // traceBuffer is how much of a trace Chromium keeps, in KiB; the oldest goes
 // first.
-const traceBuffer = 64 << 10
+const traceBuffer = 32 << 10
 
 // TraceConfig is what Tracing.start takes as perfettoConfig: the category netlog
 // of one process. All others would have to agree to the end of the trace, which
