@@ -145,7 +145,7 @@ func (t *tracedNetLog) resume(ctx context.Context) error {
 	watching, stop := context.WithCancel(ctx)
 	usage := t.host.root().Events(watching, cdp.QueueOptions{Limit: 10, Overflow: cdp.DropOldest}, "Tracing.bufferUsage")
 	err = t.host.root().Call(ctx, "Tracing.start", map[string]any{
-		"perfettoConfig": netlog.TraceConfig(pid), "transferMode": "ReturnAsStream", "streamFormat": "proto", "bufferUsageReportingInterval": 1000,
+		"perfettoConfig": netlog.TraceConfig(pid), "transferMode": "ReturnAsStream", "streamFormat": "proto", "bufferUsageReportingInterval": 250,
 	}, nil)
 	if err != nil {
 		stop()
