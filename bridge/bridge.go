@@ -64,6 +64,12 @@ type Options struct {
 	// than show themselves: Electron's protocol.registerSchemesAsPrivileged.
 	// Session.Protocol answers them.
 	PrivilegedSchemes []PrivilegedScheme
+	// NetLog makes every Chromium process log its network traffic from its start
+	// on, for NetLog.StartLogging: "includeSensitive", with cookies and logins, or
+	// "everything", with all bytes that are transferred. Nothing is stored until
+	// somebody logs, but the processes do the work: it makes many small requests
+	// slower, and "everything" large ones. Empty is off. Not on Windows.
+	NetLog string
 	// Logger gets what the bridge and Chromium have to say; nil discards it.
 	Logger *slog.Logger
 }
@@ -107,6 +113,9 @@ type Browser struct {
 // do, and *HostGoneError when Chromium does not come up.
 func Launch(ctx context.Context, o Options) (*Browser, error) {
 	if err := checkSchemes(o.PrivilegedSchemes); err != nil {
+		return nil, err
+	}
+	if err := o.checkNetLog(); err != nil {
 		return nil, err
 	}
 	rules, err := o.hostRules()
@@ -239,6 +248,7 @@ func (b *Browser) closeAll() error {
 	b.mu.Unlock()
 	b.stop(errBrowserClosed)
 	b.starting.Wait()
+	logs := finishNetLogs(sessions)
 	for _, s := range sessions {
 		s.finish()
 	}
@@ -254,7 +264,7 @@ func (b *Browser) closeAll() error {
 	wg.Wait()
 	b.end()
 	b.systemProxy.Close()
-	errs = append(errs, b.streams.close())
+	errs = append(errs, logs, b.streams.close())
 	if b.temp != nil {
 		errs = append(errs, b.temp.Remove())
 	}

@@ -101,5 +101,6 @@ func (o Options) chromium() chromium.Options {
 		Args:        o.Args,
 		NoSandbox:   o.NoSandbox,
 		User:        o.User,
+		NetLog:      o.chromiumNetLog(),
 	}
 }

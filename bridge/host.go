@@ -35,6 +35,7 @@ type host struct {
 	extensions ownExtensions
 	processes  processIDs
 	policies   *policies
+	netLog     netLogSource
 
 	defaultContext string
 
@@ -151,6 +152,7 @@ func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport,
 	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}, policies: newPolicies()}
 	h.extensions.pages = map[string]string{}
 	h.life, h.end = context.WithCancelCause(context.Background())
+	h.netLog = newNetLogSource(h)
 	h.tree = cdp.NewTree(t, cdp.ConnOptions{
 		Cause: h.ended,
 		Malformed: func(head []byte) {

@@ -22,21 +22,21 @@ type Session struct {
 	life    context.Context
 	end     context.CancelFunc
 
-	cookies      *Cookies
-	interception *cdp.Interception
-	protocol     *Protocol
-	schemePages  *schemePages
-	outlet       *outlet
-	fetches      atomic.Uint64
-	network      *networkDomain
-	emulation    *emulation
-	auth         *authentication
-	credentials  *credentialStore // of Fetch
-	webRequest   *WebRequest
-	preloads     *preloads
-	messages     *messages
-	hints        *hints
-
+	cookies           *Cookies
+	interception      *cdp.Interception
+	protocol          *Protocol
+	schemePages       *schemePages
+	outlet            *outlet
+	fetches           atomic.Uint64
+	network           *networkDomain
+	emulation         *emulation
+	auth              *authentication
+	credentials       *credentialStore // of Fetch
+	webRequest        *WebRequest
+	preloads          *preloads
+	messages          *messages
+	hints             *hints
+	netLog            *NetLog
 	certificateErrors *certificateErrors
 	agents            *agents
 	serviceWorkers    *ServiceWorkers
@@ -97,6 +97,7 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.hints = newHints(s)
 	s.certificateErrors = newCertificateErrors(s)
 	s.serviceWorkers = newServiceWorkers(s)
+	s.netLog = &NetLog{session: s}
 	s.agents = newAgents(s.interception, s.network)
 	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
 	return s
@@ -146,6 +147,9 @@ func (s *Session) WebRequest() *WebRequest { return s.webRequest }
 
 // ServiceWorkers are the service workers of the session.
 func (s *Session) ServiceWorkers() *ServiceWorkers { return s.serviceWorkers }
+
+// NetLog writes the network traffic to a file.
+func (s *Session) NetLog() *NetLog { return s.netLog }
 
 // BrowserContextID is the id of the session's browser context in the protocol.
 // It changes when the session's Chromium process is started anew.
@@ -333,11 +337,12 @@ func (s *Session) Close(ctx context.Context) error {
 	if err != nil {
 		return nil // it is closed
 	}
+	logged := s.netLog.finish(ctx)
 	s.finish()
 	if at == nil {
-		return nil
+		return doing("closing "+s.title(), logged)
 	}
-	if err := at.vacate(ctx); err != nil {
+	if err := errors.Join(logged, at.vacate(ctx)); err != nil {
 		return fmt.Errorf("closing %s: %w", s.title(), err)
 	}
 	return nil

@@ -75,6 +75,7 @@ type Process struct {
 	temporary   bool
 	log         logRing
 	read, write *os.File
+	netLog      *netLogPipe   // nil without one
 	drained     chan struct{} // stderr has been read to its end
 	swept       chan struct{} // the leftovers of dead bridges are away
 	done        chan struct{}
@@ -234,6 +235,7 @@ func (p *Process) reap() {
 func (p *Process) finish() {
 	<-p.swept
 	removal := p.space.close()
+	p.netLog.finish()
 	exit := exitOf(p.cmd.ProcessState)
 	exit.Log = p.log.all()
 	p.mu.Lock()

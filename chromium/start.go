@@ -46,6 +46,10 @@ type Options struct {
 	// Preferences and LocalState are merged into the files Default/Preferences
 	// and Local State before the start, objects member by member.
 	Preferences, LocalState map[string]any
+	// NetLog makes Chromium log all of its network traffic, for Process.NetLog to
+	// read: "Default", "IncludeSensitive" or "Everything", Chromium's capture
+	// modes. "" is no log. Not on Windows.
+	NetLog string
 	// Log receives each line that the browser writes to stderr. It must not wait:
 	// Chromium stands still when nobody reads.
 	Log func(line string)
@@ -85,7 +89,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		return nil, errors.Join(err, space.close())
 	}
 	if err := space.lock.record(p.PID()); err != nil {
-		return nil, errors.Join(directoryError(space.dir, space.user, err), p.Kill())
+		return nil, errors.Join(directoryError(space.dir, space.user, err), p.Kill(), p.netLog.Close())
 	}
 	return p, nil
 }
@@ -107,9 +111,16 @@ func start(binary string, o Options, space *workspace) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	var netLog *netLogPipe
+	if o.NetLog != "" {
+		if netLog, err = space.openNetLog(); err != nil {
+			return nil, err
+		}
+		args = append(args, netLog.args(o.NetLog)...)
+	}
 	ends, err := openEnds()
 	if err != nil {
-		return nil, &StartError{Binary: binary, Err: err}
+		return nil, errors.Join(&StartError{Binary: binary, Err: err}, netLog.Close())
 	}
 	defer ends.closeTheirs()
 
@@ -121,7 +132,7 @@ func start(binary string, o Options, space *workspace) (*Process, error) {
 	connect(cmd, ends)
 
 	p := &Process{
-		cmd: cmd, space: space, temporary: o.UserDataDir == "",
+		cmd: cmd, space: space, temporary: o.UserDataDir == "", netLog: netLog,
 		read: ends.read, write: ends.write,
 		drained: make(chan struct{}), swept: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -129,7 +140,7 @@ func start(binary string, o Options, space *workspace) (*Process, error) {
 	go p.supervise(started, ends.log)
 	if err := <-started; err != nil {
 		ends.closeOurs()
-		return nil, &StartError{Binary: binary, Err: err}
+		return nil, errors.Join(&StartError{Binary: binary, Err: err}, netLog.Close())
 	}
 	go p.drain(ends.log, o.Log)
 	go func() {

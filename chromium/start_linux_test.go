@@ -575,3 +575,32 @@ func TestMissingDisplayIsExplained(t *testing.T) {
 		t.Errorf("exit: %v", e)
 	}
 }
+
+func TestNetLogIsReadThroughAPipeToTheEnd(t *testing.T) {
+	h := startHost(t, Options{NetLog: "Default"})
+	log := h.NetLog()
+	defer log.Close()
+	pipe := filepath.Join(h.space.tmp(), netLogName)
+	info, err := os.Lstat(pipe)
+	if err != nil || info.Mode() != fs.ModeNamedPipe|0o600 {
+		t.Errorf("the pipe is %v, %v", info, err)
+	}
+	text := make(chan string)
+	go func() {
+		all, err := io.ReadAll(log)
+		if err != nil {
+			t.Error(err)
+		}
+		text <- string(all)
+	}()
+	h.page("about:blank")
+	if err := h.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if all := <-text; !strings.HasPrefix(all, `{"constants":`) || !strings.HasSuffix(all, "}\n") {
+		t.Errorf("the log is not whole: %d bytes", len(all))
+	}
+	if _, err := os.Lstat(pipe); err == nil {
+		t.Error("the pipe is left")
+	}
+}

@@ -1,0 +1,3 @@
+package netlog
+
+const nonblock = 0
