@@ -51,6 +51,21 @@ func TestPreconnect_BRW3176_DoesNotHappenUnasked(t *testing.T) {
 	}
 }
 
+func TestPreconnects_CX91_AreFollowedByNobodyInASharedProcess(t *testing.T) {
+	server, hinted := fixture.New(t), fixture.New(t)
+	server.Handle("/hint", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<link rel=preconnect href="+hinted.URL("b.test", "/")+">")
+	})
+	s := memorySession(t)
+	hints := events(s.Preconnects(t.Context()))
+	testPage(t, s, server.URL("a.test", "/hint"))
+	next(t, hints)
+	if n := hinted.Connections(); n != 0 {
+		t.Errorf("%d connections", n)
+	}
+}
+
 func TestPreconnect_CX71_RefusesWhatIsWrong(t *testing.T) {
 	s := memorySession(t)
 	for text, o := range map[string][]PreconnectOptions{

@@ -224,6 +224,11 @@ func TestSetProxy_WCO4668_ProxiesThatAskForCredentialsAreAnswered(t *testing.T) 
 	if len(asked) != 0 {
 		t.Errorf("asked once more: %+v", <-asked)
 	}
+	t.Run("NSE-0060 Fetch has what a page was asked for", func(t *testing.T) {
+		if text := fetchedText(t, asking, server.URL("a.test", "/small")); text == "" || len(asked) != 0 {
+			t.Errorf("%q, asked %d times more", text, len(asked))
+		}
+	})
 	testPage(t, knowing, server.TLSURL("good.test", "/"))
 	_, err := without.NewPage(testContext(t), server.TLSURL("good.test", "/"))
 	var failed *LoadError
@@ -232,8 +237,19 @@ func TestSetProxy_WCO4668_ProxiesThatAskForCredentialsAreAnswered(t *testing.T) 
 	}
 }
 
-func TestResolveProxy(t *testing.T) {
-	s := memorySession(t)
+func TestResolveProxy_APP2388_TellsTheWay(t *testing.T) {
+	for _, kind := range []string{"default", "memory"} {
+		t.Run(kind, func(t *testing.T) {
+			s := testSession(t, kind)
+			if kind == "default" {
+				defer setProxy(t, s, ProxyConfig{Mode: ProxyDirect})
+			}
+			resolvesProxies(t, s)
+		})
+	}
+}
+
+func resolvesProxies(t *testing.T, s *Session) {
 	for _, test := range []struct {
 		name   string
 		config ProxyConfig
@@ -269,6 +285,25 @@ func TestResolveProxy(t *testing.T) {
 	})
 	if _, err := s.ResolveProxy(testContext(t), "no URL"); !errors.As(err, new(*InvalidArgumentError)) {
 		t.Error(err)
+	}
+}
+
+func TestSetProxy_CX92_AfterCloseAllConnectionsNothingGoesByTheOldProxy(t *testing.T) {
+	server := fixture.New(t)
+	s := memorySession(t)
+	first, second := newHTTPProxy(t, ""), newHTTPProxy(t, "")
+	const live = `fetch("/small?" + Math.random()).then(r => r.status)`
+	setProxy(t, s, ProxyConfig{ProxyRules: first.addr()})
+	page := testPage(t, s, server.URL("a.test", "/"))
+	want(t, page, live, 200)
+	setProxy(t, s, ProxyConfig{ProxyRules: second.addr()})
+	if err := s.CloseAllConnections(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	before := len(first.requests())
+	want(t, page, live, 200)
+	if len(first.requests()) != before || len(second.requests()) == 0 {
+		t.Errorf("the old proxy has %q, the new one %q", first.requests()[before:], second.requests())
 	}
 }
 
