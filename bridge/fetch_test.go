@@ -205,13 +205,13 @@ func TestFetch_NET1756_BodyThatIsCutOffIsAnError(t *testing.T) {
 func TestFetch_ErrorsHaveChromiumsNames(t *testing.T) {
 	s, server := memorySession(t), sharedServer(t)
 	for url, code := range map[string]NetError{
-		"http://name.invalid/":               netNameNotResolved,
-		"http://127.0.0.1:1/":                netConnectionRefused,
-		server.URL("127.0.0.1", "/drop"):     netEmptyResponse,
-		server.TLSURL("localhost", "/small"): netCertAuthority,
-		"nobody-handles-this://x/":           netUnknownURLScheme,
-		"file:///there/is/no/such/file":      netFileNotFound,
-		"file:///etc":                        netFileNotFound,
+		"http://name.invalid/":                          netNameNotResolved,
+		"http://127.0.0.1:1/":                           netConnectionRefused,
+		server.URL("127.0.0.1", "/drop"):                netEmptyResponse,
+		server.TLSURL(fixture.SelfSignedHost, "/small"): netCertAuthority,
+		"nobody-handles-this://x/":                      netUnknownURLScheme,
+		"file:///there/is/no/such/file":                 netFileNotFound,
+		"file:///etc":                                   netFileNotFound,
 		strings.Replace(server.URL("127.0.0.1", "/"), "http:", "https:", 1): netSSLProtocolError,
 	} {
 		t.Run(url, func(t *testing.T) { wantNetError(t, fetchError(t, s, url, FetchOptions{}), code) })

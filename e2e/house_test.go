@@ -15,7 +15,7 @@ const module = "github.com/cdpbridge/cdpbridge/"
 var walls = map[string][]string{
 	"chromium":    {},
 	"cdp":         {},
-	"gateway":     {},
+	"gateway":     {"internal/httpauth"},
 	"devices":     {"devices"},
 	"permissions": {},
 	"endpoint":    {"bridge", "endpoint"},
