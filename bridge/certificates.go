@@ -107,7 +107,8 @@ type CertificateVerifyRequest struct {
 }
 
 // CertificateVerdict is the answer to a CertificateVerifyRequest: one of the
-// constants, or the code of another network error, such as -201.
+// constants, or the code of another network error, such as -201. What is no code
+// rejects.
 type CertificateVerdict int
 
 // The verdicts.
@@ -231,7 +232,7 @@ type tlsSettings struct {
 // changeTLS changes the TLS settings. set reports whether verdicts that are
 // remembered are to be asked for again.
 func (o *outlet) changeTLS(ctx context.Context, feature string, set func(*tlsSettings) (fresh bool)) error {
-	return o.change(ctx, feature, func(g *gateway.Gateway) error {
+	return o.change(ctx, feature, func(ctx context.Context, g *gateway.Gateway) error {
 		if err := o.trust(ctx); err != nil {
 			return err
 		}
@@ -283,6 +284,8 @@ func (s *Session) verify(proc CertificateVerifyProc) func(context.Context, gatew
 			return int(RejectCertificate)
 		case verdict == UseDefaultVerdict:
 			return r.Result
+		case verdict != AcceptCertificate && !NetError(verdict).failure():
+			return int(RejectCertificate)
 		}
 		return int(verdict)
 	}

@@ -200,9 +200,11 @@ func TestCertificateVerifyProc_VerdictsAreSeenAsTheyAre(t *testing.T) {
 	for verdict, code := range map[CertificateVerdict]string{
 		-201:              "net::ERR_CERT_DATE_INVALID",
 		-207:              "net::ERR_CERT_INVALID",
+		5:                 "net::ERR_FAILED",
+		-1:                "net::ERR_FAILED",
 		UseDefaultVerdict: "<nil>",
 	} {
-		s := namedSession(t, code)
+		s := namedSession(t, fmt.Sprint(verdict))
 		verdictOn(t, s, verdict)
 		_, err := s.NewPage(testContext(t), server.TLSURL("good.test", "/"))
 		if got := loadCode(err); got != code {

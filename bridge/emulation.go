@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -55,11 +56,12 @@ func mobileNetwork(down, up, latency int) NetworkEmulation {
 //
 // A page shares the rates with its frames of the same site and its dedicated
 // workers; each other page and worker has them for itself. Requests that no page
-// or worker makes, such as those for the main script of a service worker, have
-// the network that there is. It takes Chromium's network instrumentation (see
+// or worker makes, such as those for the main script of a service worker and those
+// of Session.Fetch, have the network that there is. It takes Chromium's network instrumentation (see
 // PartitionOptions.NoCache).
 func (s *Session) EnableNetworkEmulation(ctx context.Context, e NetworkEmulation) error {
-	if e.Latency < 0 || e.DownloadThroughput < 0 || e.UploadThroughput < 0 || e.PacketLoss < 0 || e.PacketLoss > 100 {
+	rate := func(r float64) bool { return r >= 0 && !math.IsInf(r, 1) } // and no NaN
+	if e.Latency < 0 || !rate(e.DownloadThroughput) || !rate(e.UploadThroughput) || !rate(e.PacketLoss) || e.PacketLoss > 100 {
 		return invalidArgument("a network has no negative latency or throughput, and a packet loss of 0 to 100 percent")
 	}
 	if _, err := s.present(); err != nil {

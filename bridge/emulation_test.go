@@ -159,7 +159,7 @@ func TestNetworkEmulation_SlowsWebSockets(t *testing.T) {
 
 func TestNetworkEmulation_RefusesWhatIsNoNetwork(t *testing.T) {
 	s := memorySession(t)
-	for _, e := range []NetworkEmulation{{Latency: -1}, {DownloadThroughput: -1}, {UploadThroughput: -1}, {PacketLoss: 101}} {
+	for _, e := range []NetworkEmulation{{Latency: -1}, {DownloadThroughput: -1}, {UploadThroughput: -1}, {PacketLoss: 101}, {DownloadThroughput: math.NaN()}, {UploadThroughput: math.Inf(1)}} {
 		if err := s.EnableNetworkEmulation(testContext(t), e); !errors.As(err, new(*InvalidArgumentError)) {
 			t.Errorf("%+v: %v", e, err)
 		}

@@ -62,6 +62,9 @@ func (e NetError) Error() string {
 	return fmt.Sprintf("net::ERR_%d", int(e))
 }
 
+// failure reports whether it is one of Chromium's codes for what has failed.
+func (e NetError) failure() bool { return e < -1 && netErrorNames[e] != "" }
+
 // reason is the nearest of the reasons that the command Fetch.failRequest takes.
 func (e NetError) reason() string {
 	var b strings.Builder

@@ -140,19 +140,38 @@ func (o *outlet) contextProxy() (map[string]any, error) {
 
 // change changes a setting and makes the requests from now on heed it: those of
 // pages that are open, too.
-func (o *outlet) change(ctx context.Context, feature string, set func(*gateway.Gateway) error) error {
+func (o *outlet) change(ctx context.Context, feature string, set func(context.Context, *gateway.Gateway) error) error {
 	if err := o.session.errNoOutlet(feature); err != nil {
 		return err
 	}
 	if err := o.changing.take(ctx); err != nil {
 		return err
 	}
-	defer o.changing.give()
+	if err := context.Cause(ctx); err != nil {
+		o.changing.give()
+		return err
+	}
+	// Once begun it is done to its end, whoever waits: a setting that holds while
+	// Chromium is not led to the gateway would be passed by.
+	done := make(chan error, 1)
+	go func() {
+		defer o.changing.give()
+		done <- o.changed(o.session.life, set)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (o *outlet) changed(ctx context.Context, set func(context.Context, *gateway.Gateway) error) error {
 	g, err := o.open()
 	if err != nil {
 		return err
 	}
-	if err := set(g); err != nil {
+	if err := set(ctx, g); err != nil {
 		return err
 	}
 	if err := o.wake(g); err != nil {
@@ -222,7 +241,7 @@ func (o *outlet) openForSockets(ctx context.Context) error {
 	if set(true) {
 		return nil
 	}
-	err := o.change(ctx, "", func(*gateway.Gateway) error { return o.trust(ctx) })
+	err := o.change(ctx, "", func(ctx context.Context, _ *gateway.Gateway) error { return o.trust(ctx) })
 	if err != nil {
 		set(false)
 	}

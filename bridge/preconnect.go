@@ -27,7 +27,7 @@ type PreconnectOptions struct {
 // for ten seconds.
 func (s *Session) Preconnect(ctx context.Context, o PreconnectOptions) error {
 	u, err := url.Parse(o.URL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return invalidArgument("Must pass non-empty valid url to session.preconnect.")
 	}
 	n := o.NumSockets
@@ -52,7 +52,7 @@ func (s *Session) preconnect(ctx context.Context, u *url.URL, n int) error {
 		}))
 	}
 	if g == nil {
-		err = s.outlet.change(ctx, "several connections ahead", func(awake *gateway.Gateway) error {
+		err = s.outlet.change(ctx, "several connections ahead", func(_ context.Context, awake *gateway.Gateway) error {
 			g = awake
 			return nil
 		})

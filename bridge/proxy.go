@@ -21,7 +21,10 @@ const (
 	ProxySystem       = gateway.ModeSystem
 )
 
-// ProxyFunc decides by which proxies a URL is reached. It answers as a PAC
+// ProxyFunc decides by which proxies a URL is reached: of http each request, of
+// https and wss each connection, for which the URL has the path / and which can
+// carry many requests. It is asked for all that a connection can be for, also for
+// ws and wss where a page asks for https. It answers as a PAC
 // script does: "PROXY host:port; DIRECT". An error, an empty answer or one that
 // is not understood fails the request: nothing goes directly that was not told
 // to. It is called from several goroutines at once.
@@ -46,17 +49,17 @@ func (s *Session) SetProxy(ctx context.Context, c ProxyConfig) error {
 	if err != nil {
 		return doing("setting the proxy", err)
 	}
-	return doing("setting the proxy", s.outlet.change(ctx, "a proxy", func(*gateway.Gateway) error {
+	return doing("setting the proxy", s.outlet.change(ctx, "a proxy", func(context.Context, *gateway.Gateway) error {
 		s.outlet.decideBy(proxy, nil)
 		return nil
 	}))
 }
 
-// SetProxyFunc makes a function decide by which proxies each request goes, in the
-// place of SetProxy; nil is the system's settings. It has no counterpart in
+// SetProxyFunc makes a function decide by which proxies requests go, in the place of
+// SetProxy; nil is the system's settings. It has no counterpart in
 // Electron.
 func (s *Session) SetProxyFunc(ctx context.Context, decide ProxyFunc) error {
-	return doing("setting the proxy", s.outlet.change(ctx, "a proxy", func(*gateway.Gateway) error {
+	return doing("setting the proxy", s.outlet.change(ctx, "a proxy", func(context.Context, *gateway.Gateway) error {
 		s.outlet.decideBy(nil, decide)
 		return nil
 	}))

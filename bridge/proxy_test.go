@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 )
@@ -376,6 +377,16 @@ func TestSetProxyFunc_DecidesEachRequest(t *testing.T) {
 			t.Errorf("the proxy for %s was not asked", host)
 		}
 	}
+	secure := sharedServer(t)
+	if err := s.SetProxyFunc(testContext(t), func(_ context.Context, u *url.URL) (string, error) {
+		if u.Scheme != "https" {
+			return "", errors.New("only https")
+		}
+		return "DIRECT", nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	testPage(t, s, secure.TLSURL("good.test", "/"))
 	for _, host := range []string{"three.test", "panic.test"} {
 		if _, err := s.NewPage(testContext(t), server.URL(host, "/small")); err == nil {
 			t.Errorf("%s was reached", host)
@@ -419,5 +430,42 @@ func TestProxy_TheSystemsHoldsWithoutSettings(t *testing.T) {
 		if got, err := s.ResolveProxy(testContext(t), "http://x.test/"); err != nil || got != "PROXY "+proxy.addr() {
 			t.Errorf("%s: %q, %v", host, got, err)
 		}
+	}
+}
+
+func TestSetProxy_IsDoneToItsEndWhoeverWaits(t *testing.T) {
+	server := fixture.New(t)
+	for name, patience := range map[string]time.Duration{"none": 0, "little": 3 * time.Millisecond} {
+		s := namedSession(t, name)
+		proxy := newHTTPProxy(t, "")
+		page := testPage(t, s, server.URL("a.test", "/"))
+		ctx, cancel := context.WithTimeout(testContext(t), patience)
+		if err := s.SetProxy(ctx, ProxyConfig{ProxyRules: proxy.addr()}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		cancel()
+		if err := s.outlet.changing.take(testContext(t)); err != nil { // who is changing it has ended
+			t.Fatal(err)
+		}
+		s.outlet.changing.give()
+		way, err := s.ResolveProxy(testContext(t), server.URL("a.test", "/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, page, `fetch("/small?" + Math.random()).then(r => r.status)`, 200)
+		if went := len(proxy.requests()) > 0; went != (way != "DIRECT") {
+			t.Errorf("%s: the way is %s, and the proxy has %q", name, way, proxy.requests())
+		}
+	}
+}
+
+func TestSetProxy_FindsTheProxyByTheHostRules(t *testing.T) {
+	server, proxy := fixture.New(t), newHTTPProxy(t, "")
+	s := memorySession(t)
+	_, port, _ := net.SplitHostPort(proxy.addr())
+	setProxy(t, s, ProxyConfig{ProxyRules: "proxy.test:" + port})
+	testPage(t, s, server.URL("a.test", "/small"))
+	if len(proxy.requests()) == 0 {
+		t.Error("the proxy was not asked")
 	}
 }

@@ -113,14 +113,7 @@ func (g *Gateway) counted(conn net.Conn, hop Hop) *upstream {
 func (g *Gateway) connect(ctx context.Context, o Options, hop Hop, target string, p purpose) (net.Conn, error) {
 	switch hop.Kind {
 	case Direct:
-		if o.MapHost != nil {
-			mapped, err := o.MapHost(target)
-			if err != nil {
-				return nil, err
-			}
-			target = mapped
-		}
-		return dialTCP(ctx, belowLocalhost(target))
+		return o.dialTCP(ctx, target)
 	case HTTP, HTTPS:
 		if p == forRequest {
 			return g.dialProxy(ctx, o, hop)
@@ -129,7 +122,7 @@ func (g *Gateway) connect(ctx context.Context, o Options, hop Hop, target string
 	case SOCKS4:
 		return connectSOCKS4(ctx, o, hop, target)
 	case SOCKS5:
-		return connectSOCKS5(ctx, hop, target)
+		return connectSOCKS5(ctx, o, hop, target)
 	}
 	return nil, &ProxyError{Hop: hop, Err: errors.New("an unknown kind of proxy")}
 }
@@ -144,14 +137,22 @@ func belowLocalhost(target string) string {
 	return target
 }
 
-func dialTCP(ctx context.Context, hostport string) (net.Conn, error) {
+// dialTCP connects to a server, or to a proxy.
+func (o Options) dialTCP(ctx context.Context, hostport string) (net.Conn, error) {
+	if o.MapHost != nil {
+		mapped, err := o.MapHost(hostport)
+		if err != nil {
+			return nil, err
+		}
+		hostport = mapped
+	}
 	d := net.Dialer{Timeout: dialTimeout}
-	return d.DialContext(ctx, "tcp", hostport)
+	return d.DialContext(ctx, "tcp", belowLocalhost(hostport))
 }
 
 // dialProxy connects to an HTTP proxy, by TLS to one that wants it.
 func (g *Gateway) dialProxy(ctx context.Context, o Options, hop Hop) (net.Conn, error) {
-	conn, err := dialTCP(ctx, hop.Addr)
+	conn, err := o.dialTCP(ctx, hop.Addr)
 	if err != nil {
 		return nil, &ProxyError{Hop: hop, Err: err}
 	}

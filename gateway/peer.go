@@ -30,7 +30,10 @@ func (g *Gateway) admit(conn net.Conn) bool {
 	if allow == nil {
 		return true
 	}
-	err := allow(peerOf(conn))
+	peer, err := peerOf(conn)
+	if err == nil {
+		err = allow(peer)
+	}
 	if err == nil {
 		return true
 	}

@@ -11,19 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerOf asks the kernel who owns the other end of a loopback connection.
-func peerOf(conn net.Conn) Peer {
+// peerOf asks the kernel who owns the other end of a loopback connection. It is an
+// error if nobody does any more: what was sent before can still be read.
+func peerOf(conn net.Conn) (Peer, error) {
 	p := Peer{Local: conn.LocalAddr(), Remote: conn.RemoteAddr()}
 	local, ok1 := p.Local.(*net.TCPAddr)
 	remote, ok2 := p.Remote.(*net.TCPAddr)
 	if !ok1 || !ok2 {
-		return p
+		return p, fmt.Errorf("the peer %v uses no TCP", p.Remote)
 	}
 	uid, inode, err := socketOwner(remote, local)
-	if err == nil {
-		p.Known, p.UID, p.Inode = true, uid, inode
+	if err != nil {
+		return p, fmt.Errorf("the peer %v has gone: %w", p.Remote, err)
 	}
-	return p
+	p.Known, p.UID, p.Inode = true, uid, inode
+	return p, nil
 }
 
 const (

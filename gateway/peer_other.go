@@ -4,7 +4,9 @@ package gateway
 
 import "net"
 
-func peerOf(conn net.Conn) Peer { return Peer{Local: conn.LocalAddr(), Remote: conn.RemoteAddr()} }
+func peerOf(conn net.Conn) (Peer, error) {
+	return Peer{Local: conn.LocalAddr(), Remote: conn.RemoteAddr()}, nil
+}
 
 // OwnedBy reports whether a process holds the peer's socket. It is only known
 // on Linux.

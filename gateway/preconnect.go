@@ -60,7 +60,12 @@ func (g *Gateway) Preconnect(ctx context.Context, u *url.URL, n int) error {
 		})
 	}
 	all.Wait()
-	return errors.Join(failed...)
+	for _, err := range failed {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keep puts a connection aside. It is closed when its time is over, or the

@@ -13,7 +13,7 @@ import (
 )
 
 // connectSOCKS5 lets the proxy look the server's name up, as Chromium does.
-func connectSOCKS5(ctx context.Context, hop Hop, target string) (net.Conn, error) {
+func connectSOCKS5(ctx context.Context, o Options, hop Hop, target string) (net.Conn, error) {
 	var login *proxy.Auth
 	if hop.User != nil {
 		password, _ := hop.User.Password()
@@ -29,7 +29,7 @@ func connectSOCKS5(ctx context.Context, hop Hop, target string) (net.Conn, error
 	if !ok {
 		return nil, &ProxyError{Hop: hop, Err: fmt.Errorf("%T cannot use a connection", d)}
 	}
-	return shake(ctx, hop, func(ctx context.Context, conn net.Conn) error {
+	return shake(ctx, o, hop, func(ctx context.Context, conn net.Conn) error {
 		_, err := over.DialWithConn(ctx, conn, "tcp", target)
 		return err
 	})
@@ -49,7 +49,7 @@ func connectSOCKS4(ctx context.Context, o Options, hop Hop, target string) (net.
 	if err != nil {
 		return nil, &ProxyError{Hop: hop, Err: err}
 	}
-	return shake(ctx, hop, func(_ context.Context, conn net.Conn) error {
+	return shake(ctx, o, hop, func(_ context.Context, conn net.Conn) error {
 		if _, err := conn.Write(request); err != nil {
 			return err
 		}
@@ -92,8 +92,8 @@ func requestSOCKS4(ctx context.Context, hop Hop, target string) ([]byte, error) 
 }
 
 // shake connects to a proxy and lets hands be shaken, in time.
-func shake(ctx context.Context, hop Hop, hands func(context.Context, net.Conn) error) (net.Conn, error) {
-	conn, err := dialTCP(ctx, hop.Addr)
+func shake(ctx context.Context, o Options, hop Hop, hands func(context.Context, net.Conn) error) (net.Conn, error) {
+	conn, err := o.dialTCP(ctx, hop.Addr)
 	if err != nil {
 		return nil, &ProxyError{Hop: hop, Err: err}
 	}

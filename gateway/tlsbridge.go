@@ -107,13 +107,18 @@ func (g *Gateway) tunnelLate(ctx context.Context, o Options, c *client, up *upst
 			route, seen = routes.wss, sockets.wss
 		}
 	}
+	if route.err != nil {
+		g.tell(target, route.err)
+		failLate(c, hello)
+		return
+	}
 	if seen {
-		g.upgrade(ctx, o, c, hello, route, target)
+		g.upgrade(ctx, o, c, hello, route.Route, target)
 		return
 	}
 	if up == nil {
 		waiting, release := c.whileThere(ctx)
-		up, err = g.reach(waiting, o, route, target, forTunnel)
+		up, err = g.reach(waiting, o, route.Route, target, forTunnel)
 		release()
 		if err != nil {
 			failLate(c, hello)

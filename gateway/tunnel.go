@@ -24,23 +24,32 @@ const (
 
 // tunnelRoutes are the routes to a server by what a tunnel may be for, which
 // is known only by its first bytes.
-type tunnelRoutes struct{ https, wss, ws Route }
+type tunnelRoutes struct{ https, wss, ws tunnelRoute }
 
-func (o Options) tunnelRoutes(ctx context.Context, target string) (r tunnelRoutes, err error) {
-	asked := []struct {
-		scheme string
-		answer *Route
-	}{{"https", &r.https}, {"wss", &r.wss}, {"ws", &r.ws}}
-	for _, a := range asked {
-		if *a.answer, err = o.route(ctx, &url.URL{Scheme: a.scheme, Host: target, Path: "/"}); err != nil {
-			return r, err
-		}
+// tunnelRoute is a route, or why there is none: which matters only to what takes
+// it.
+type tunnelRoute struct {
+	Route
+	err error
+}
+
+// tunnelRoutes returns an error if there is no route for anything.
+func (o Options) tunnelRoutes(ctx context.Context, target string) (tunnelRoutes, error) {
+	ask := func(scheme string) (r tunnelRoute) {
+		r.Route, r.err = o.route(ctx, &url.URL{Scheme: scheme, Host: target, Path: "/"})
+		return r
+	}
+	r := tunnelRoutes{https: ask("https"), wss: ask("wss"), ws: ask("ws")}
+	if r.https.err != nil && r.wss.err != nil && r.ws.err != nil {
+		return r, r.https.err
 	}
 	return r, nil
 }
 
 // same reports whether the route is the same for everything.
-func (r tunnelRoutes) same() bool { return r.https.equal(r.wss) && r.https.equal(r.ws) }
+func (r tunnelRoutes) same() bool {
+	return errors.Join(r.https.err, r.wss.err, r.ws.err) == nil && r.https.equal(r.wss.Route) && r.https.equal(r.ws.Route)
+}
 
 func (r Route) equal(other Route) bool {
 	if len(r) != len(other) {
@@ -91,7 +100,7 @@ func (g *Gateway) wayOf(ctx context.Context, o Options, target string, sockets w
 	if !routes.same() || sockets.ws || sockets.wss {
 		return routes, nil, nil
 	}
-	up, err := g.reach(ctx, o, routes.https, target, forTunnel)
+	up, err := g.reach(ctx, o, routes.https.Route, target, forTunnel)
 	return routes, up, err
 }
 
