@@ -36,7 +36,9 @@ type tunnelRoute struct {
 // tunnelRoutes returns an error if there is no route for anything.
 func (o Options) tunnelRoutes(ctx context.Context, target string) (tunnelRoutes, error) {
 	ask := func(scheme string) (r tunnelRoute) {
-		r.Route, r.err = o.route(ctx, &url.URL{Scheme: scheme, Host: target, Path: "/"})
+		if r.err = context.Cause(ctx); r.err == nil {
+			r.Route, r.err = o.route(ctx, &url.URL{Scheme: scheme, Host: target, Path: "/"})
+		}
 		return r
 	}
 	r := tunnelRoutes{https: ask("https"), wss: ask("wss"), ws: ask("ws")}
