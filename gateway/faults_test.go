@@ -112,14 +112,17 @@ type contextResolver func(context.Context) (Route, error)
 
 func (f contextResolver) Route(ctx context.Context, _ *url.URL) (Route, error) { return f(ctx) }
 
-func TestDial_MapsHostsOfTheDirectWayAlone(t *testing.T) {
+func TestDial_MapsTheHostsThatItLooksUpItself(t *testing.T) {
 	server := tcpServer(t, "[::1]:0", func(c net.Conn) { io.WriteString(c, "here") })
 	unknown := errors.New("not to be found")
 	g := awake(t, Options{MapHost: func(hostport string) (string, error) {
-		if hostport == "a.test:443" {
+		switch hostport {
+		case "a.test:443":
 			return server, nil
+		case "b.test:443":
+			return "", unknown
 		}
-		return "", unknown
+		return hostport, nil
 	}})
 	_, r := connected(t, g, "a.test:443")
 	if b, err := io.ReadAll(r); string(b) != "here" {
