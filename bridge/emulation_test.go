@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -86,16 +87,26 @@ func TestNetworkEmulation_HoldsInPagesAndWorkersOfItsSessionOnly(t *testing.T) {
 	}
 	later := testPage(t, slow, server.URL("localhost", "/"))
 	other := testPage(t, fast, server.URL("localhost", "/"))
+	// What a busy machine adds to a time is not what was asked for: the page is
+	// measured again then.
 	check := func(name string, page *WebContents, holds func(measured) bool) {
-		all, err := Evaluate[map[string]measured](testContext(t), page, measureEverywhere)
-		if err != nil || len(all) != 4 {
-			t.Errorf("%s: %v, %v", name, all, err)
-		}
-		for where, got := range all {
-			if got.Error != "" || !holds(got) {
-				t.Errorf("%s: the %s has %+v", name, where, got)
+		var wrong []string
+		for range 5 {
+			all, err := Evaluate[map[string]measured](testContext(t), page, measureEverywhere)
+			if err != nil || len(all) != 4 {
+				t.Fatalf("%s: %v, %v", name, all, err)
+			}
+			wrong = nil
+			for where, got := range all {
+				if got.Error != "" || !holds(got) {
+					wrong = append(wrong, fmt.Sprintf("the %s has %+v", where, got))
+				}
+			}
+			if wrong == nil {
+				return
 			}
 		}
+		t.Errorf("%s: %s", name, strings.Join(wrong, "; "))
 	}
 	asked := func(m measured) bool {
 		return near(m.Latency, 150, 20.0/150) && near(m.Down, 150+250, 0.15) && near(m.Up, 150+500, 0.15)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"strings"
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
@@ -93,7 +94,7 @@ type contexts struct {
 	mu       sync.Mutex
 	watching map[*cdp.Session]bool
 	byFrame  map[string]frameContext
-	preloads map[frameContext]*preloadContext
+	worlds   map[frameContext]*worldContext
 	changed  chan struct{} // closed and renewed with every change
 }
 
@@ -103,12 +104,19 @@ type frameContext struct {
 	id      int
 }
 
-// preloadContext is the JavaScript context of a frame's preload scripts.
-type preloadContext struct {
+// worldContext is the JavaScript context of an isolated world of the bridge's in a
+// document.
+type worldContext struct {
+	frameContext
+	name    string // of the world
 	frameID string
+	origin  string          // of the document, as scripts see it; "null" where it is opaque
 	life    context.Context // ends with the document
 	end     context.CancelFunc
 }
+
+// ownWorlds is what the names of the bridge's isolated worlds begin with.
+const ownWorlds = "bridge-"
 
 // of returns the context of a frame's own world, waiting for a document that is
 // on its way.
@@ -154,7 +162,7 @@ func (c *contexts) begin(page *WebContents, t *cdp.Target) []cdp.Command {
 	defer c.mu.Unlock()
 	if c.watching == nil {
 		c.watching, c.byFrame, c.changed = map[*cdp.Session]bool{}, map[string]frameContext{}, make(chan struct{})
-		c.preloads = map[frameContext]*preloadContext{}
+		c.worlds = map[frameContext]*worldContext{}
 	}
 	s := t.Session
 	if c.watching[s] {
@@ -196,6 +204,7 @@ func (c *contexts) note(page *WebContents, s *cdp.Session, e cdp.Event) {
 		Context struct {
 			ID      int    `json:"id"`
 			Name    string `json:"name"`
+			Origin  string `json:"origin"`
 			AuxData struct {
 				IsDefault bool   `json:"isDefault"`
 				FrameID   string `json:"frameId"`
@@ -213,9 +222,9 @@ func (c *contexts) note(page *WebContents, s *cdp.Session, e cdp.Event) {
 		switch id := (frameContext{s, ev.Context.ID}); {
 		case ev.Context.AuxData.IsDefault:
 			c.byFrame[ev.Context.AuxData.FrameID] = id
-		case ev.Context.Name == preloadWorld:
+		case strings.HasPrefix(ev.Context.Name, ownWorlds):
 			life, end := context.WithCancel(page.life)
-			c.preloads[id] = &preloadContext{ev.Context.AuxData.FrameID, life, end}
+			c.worlds[id] = &worldContext{id, ev.Context.Name, ev.Context.AuxData.FrameID, ev.Context.Origin, life, end}
 		}
 	case "Runtime.executionContextDestroyed":
 		c.forget(func(known frameContext) bool { return known == frameContext{s, ev.ExecutionContextID} })
@@ -229,22 +238,22 @@ func (c *contexts) note(page *WebContents, s *cdp.Session, e cdp.Event) {
 
 func (c *contexts) forget(which func(frameContext) bool) {
 	maps.DeleteFunc(c.byFrame, func(_ string, known frameContext) bool { return which(known) })
-	maps.DeleteFunc(c.preloads, func(known frameContext, p *preloadContext) bool {
+	maps.DeleteFunc(c.worlds, func(known frameContext, w *worldContext) bool {
 		if which(known) {
-			p.end()
+			w.end()
 		}
 		return which(known)
 	})
 }
 
-// called hands over what a preload script says. What other contexts say under
-// the name of the binding is nothing.
+// called hands on what a script says.
 func (c *contexts) called(page *WebContents, t *cdp.Target, e cdp.Event) {
-	text, id, ok := preloadCall(e)
-	c.mu.Lock()
-	from := c.preloads[frameContext{t.Session, id}]
-	c.mu.Unlock()
-	if ok && from != nil {
-		page.session.messages.fromFrame(page, t, from, id, text)
+	call, ok := decodeBindingCall(e)
+	if !ok {
+		return
 	}
+	c.mu.Lock()
+	from := c.worlds[frameContext{t.Session, call.ExecutionContextID}]
+	c.mu.Unlock()
+	page.session.hear(page, t, from, call)
 }

@@ -65,14 +65,12 @@ type exposed func(ctx context.Context, from Caller, argument jsonv2.Value) (any,
 
 // messages are what preload scripts and Go say to each other.
 type messages struct {
-	session  *Session
-	changing turn
+	session *Session
+	calls   *channel
 
-	mu        sync.Mutex
-	exposed   map[string]exposed
-	listening bool                 // something was exposed: calls have to arrive
-	frames    map[*cdp.Target]bool // pages, and frames with a process of their own; true where they do
-	workers   map[*cdp.Target]*workerRun
+	mu      sync.Mutex
+	exposed map[string]exposed
+	workers map[*cdp.Target]*workerRun
 }
 
 // workerRun is a service worker with preload scripts, from its start to its
@@ -85,53 +83,32 @@ type workerRun struct {
 }
 
 func newMessages(s *Session) *messages {
-	return &messages{session: s, changing: newTurn(), exposed: map[string]exposed{}, frames: map[*cdp.Target]bool{}, workers: map[*cdp.Target]*workerRun{}}
+	m := &messages{session: s, exposed: map[string]exposed{}, workers: map[*cdp.Target]*workerRun{}}
+	m.calls = s.newChannel(preloadWorld, callBinding, m.fromFrame)
+	return m
 }
 
 func (m *messages) expose(ctx context.Context, name string, f exposed) error {
 	if m.session.life.Err() != nil {
 		return ErrSessionClosed
 	}
-	if err := m.changing.take(ctx); err != nil {
-		return err
-	}
 	m.mu.Lock()
 	m.exposed[name] = f
 	if f == nil {
 		delete(m.exposed, name)
 	}
-	m.listening = m.listening || f != nil
-	var updates [][]cdp.Command
-	for t := range m.frames {
-		if commands := m.update(t); len(commands) > 0 {
-			updates = append(updates, commands)
-		}
-	}
 	m.mu.Unlock()
-	var answered sync.WaitGroup
-	for _, commands := range updates {
-		commands[0].Session.Conn().Send(awaited(&answered, commands)...)
+	if f == nil {
+		return nil // calls arrive on, if only to be told that nobody is there
 	}
-	m.changing.give()
-	return waitGroup(ctx, &answered)
+	return sendAll(m.calls.use())(ctx)
 }
 
-func (m *messages) join(t *cdp.Target) []cdp.Command {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !t.HasFrames() {
-		return nil
-	}
-	m.frames[t] = false
-	return m.update(t)
-}
+func (m *messages) join(*cdp.Target) []cdp.Command { return nil }
 
 func (m *messages) restarted(t *cdp.Target) []cdp.Command {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if listening, frames := m.frames[t]; frames && !listening {
-		return m.update(t)
-	}
 	if run := m.workers[t]; run != nil {
 		run.end()
 	}
@@ -141,44 +118,16 @@ func (m *messages) restarted(t *cdp.Target) []cdp.Command {
 func (m *messages) leave(t *cdp.Target) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.frames, t)
 	if run := m.workers[t]; run != nil {
 		run.end()
 		delete(m.workers, t)
 	}
 }
 
-// update returns the commands that let calls arrive from a page or frame. One
-// that has crashed answers nothing. Chromium cannot take the function back that a
-// world has: calls arrive to the end, if only to be told that nobody is there.
-func (m *messages) update(t *cdp.Target) []cdp.Command {
-	if !m.listening || m.frames[t] || t.Renderer().Err() != nil {
-		return nil
-	}
-	page := m.session.page(t.Page().ID())
-	if page == nil {
-		return nil
-	}
-	m.frames[t] = true
-	return append(page.contexts.begin(page, t), cdp.Command{Session: t.Session, Method: "Runtime.addBinding", Params: map[string]string{"name": callBinding, "executionContextName": preloadWorld}})
-}
-
-// preloadCall reads an event Runtime.bindingCalled.
-func preloadCall(e cdp.Event) (text string, executionContextID int, ok bool) {
-	var ev struct {
-		Name               string `json:"name"`
-		Payload            string `json:"payload"`
-		ExecutionContextID int    `json:"executionContextId"`
-	}
-	err := jsonv2.Unmarshal(e.Params, &ev, jsonv2.AllowInvalidUTF8(true))
-	return ev.Payload, ev.ExecutionContextID, err == nil && ev.Name == callBinding
-}
-
 // fromFrame takes a call of a frame's preload script.
-func (m *messages) fromFrame(page *WebContents, t *cdp.Target, from *preloadContext, executionContextID int, text string) {
-	to := address{t, map[string]any{"executionContextId": executionContextID}, "globalThis.bridgeDeliver"}
-	go m.answer(from.life, to, text, func(context.Context) (Caller, error) {
-		if frame := page.frame(from.frameID); frame != nil {
+func (m *messages) fromFrame(call worldMessage) {
+	go m.answer(call.from.life, call.from.address(call.target, "globalThis.bridgeDeliver"), call.text, func(context.Context) (Caller, error) {
+		if frame := call.page.frame(call.from.frameID); frame != nil {
 			return Caller{Frame: frame}, nil
 		}
 		return Caller{}, ErrFrameGone
@@ -256,6 +205,11 @@ type address struct {
 	target *cdp.Target
 	params map[string]any // of Runtime.callFunctionOn, that name the world
 	object string         // the expression of the object that takes it there
+}
+
+// address is where a script of the world takes what Go says.
+func (w *worldContext) address(t *cdp.Target, object string) address {
+	return address{t, map[string]any{"executionContextId": w.id}, object}
 }
 
 // deliver calls a method of the object. A world without one hears nothing. The
@@ -355,8 +309,8 @@ func (m *messages) beginRun(t *cdp.Target) *workerRun {
 				if err != nil {
 					return
 				}
-				if text, _, ok := preloadCall(e); ok {
-					m.fromWorker(t, text)
+				if call, ok := decodeBindingCall(e); ok && call.Name == callBinding {
+					m.fromWorker(t, call.Payload)
 				}
 			}
 		}()

@@ -46,6 +46,7 @@ const (
 // hints listens to what the documents of a session ask for.
 type hints struct {
 	session   *Session
+	links     *channel
 	listeners listeners[PreconnectHint]
 
 	mu      sync.Mutex
@@ -56,6 +57,7 @@ type hints struct {
 
 func newHints(s *Session) *hints {
 	h := &hints{session: s, targets: map[*cdp.Target]context.CancelFunc{}}
+	h.links = s.newChannel(preconnectWorld, preconnectBinding, h.link)
 	context.AfterFunc(s.life, h.listeners.end)
 	return h
 }
@@ -70,8 +72,9 @@ func (h *hints) use(by int) {
 	case is && !was:
 		h.release = h.session.network.use()
 		for t := range h.targets {
-			t.Session.Conn().Send(h.listen(t)...)
+			h.listen(t)
 		}
+		sendAll(h.links.use())
 		h.session.preloads.setOwn(preconnectWorld, []*preload{
 			{PreloadScript: PreloadScript{World: IsolatedWorld, AllFrames: true}, text: preconnectJS, worldName: preconnectWorld},
 		})
@@ -88,17 +91,16 @@ func (h *hints) use(by int) {
 func (h *hints) join(t *cdp.Target) []cdp.Command {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !t.HasFrames() {
-		return nil
+	if t.HasFrames() {
+		h.targets[t] = nil
+		if h.users > 0 {
+			h.listen(t)
+		}
 	}
-	h.targets[t] = nil
-	if h.users == 0 {
-		return nil
-	}
-	return h.listen(t)
+	return nil
 }
 
-func (h *hints) restarted(t *cdp.Target) []cdp.Command { return nil }
+func (h *hints) restarted(*cdp.Target) []cdp.Command { return nil }
 
 func (h *hints) leave(t *cdp.Target) {
 	h.mu.Lock()
@@ -109,58 +111,46 @@ func (h *hints) leave(t *cdp.Target) {
 	delete(h.targets, t)
 }
 
-// listen begins to listen to a target and returns the commands that let its
-// documents tell.
-func (h *hints) listen(t *cdp.Target) []cdp.Command {
+// listen begins to listen to the responses of a target.
+func (h *hints) listen(t *cdp.Target) {
 	ctx, stop := context.WithCancel(h.session.life)
 	h.targets[t] = stop
-	events := t.Session.Events(ctx, cdp.QueueOptions{}, "Runtime.bindingCalled", "Network.responseReceived")
+	responses := t.Session.Events(ctx, cdp.QueueOptions{}, "Network.responseReceived")
 	go func() {
-		for e, err := range events {
+		for e, err := range responses {
+			var ev struct {
+				Type     string `json:"type"`
+				Response struct {
+					URL     string       `json:"url"`
+					Headers jsonv2.Value `json:"headers"`
+				} `json:"response"`
+			}
 			if err != nil {
 				return
 			}
-			for _, hint := range preconnectHints(e) {
-				hint.WebContents = h.session.page(t.Page().ID())
-				h.listeners.tell(hint)
+			if jsonv2.Unmarshal(e.Params, &ev, jsonv2.AllowInvalidUTF8(true)) == nil && ev.Type == document {
+				h.tell(h.session.page(t.Page().ID()), linkHeaderHints(ev.Response.URL, cdp.DecodeHeaders(ev.Response.Headers)))
 			}
 		}
 	}()
-	return []cdp.Command{
-		{Session: t.Session, Method: "Runtime.enable"},
-		{Session: t.Session, Method: "Runtime.addBinding", Params: map[string]string{"name": preconnectBinding, "executionContextName": preconnectWorld}},
+}
+
+// link takes what the script in a document has found.
+func (h *hints) link(m worldMessage) {
+	var link struct {
+		URL              string `json:"url"`
+		AllowCredentials bool   `json:"allowCredentials"`
+	}
+	if jsonv2.Unmarshal([]byte(m.text), &link) == nil {
+		h.tell(m.page, hintTo(link.URL, link.AllowCredentials))
 	}
 }
 
-// preconnectHints are those of an event: of the script in the document, or of the
-// header of its response.
-func preconnectHints(e cdp.Event) []PreconnectHint {
-	var ev struct {
-		Name     string `json:"name"`
-		Payload  string `json:"payload"`
-		Type     string `json:"type"`
-		Response struct {
-			URL     string       `json:"url"`
-			Headers jsonv2.Value `json:"headers"`
-		} `json:"response"`
+func (h *hints) tell(page *WebContents, hints []PreconnectHint) {
+	for _, hint := range hints {
+		hint.WebContents = page
+		h.listeners.tell(hint)
 	}
-	if jsonv2.Unmarshal(e.Params, &ev, jsonv2.AllowInvalidUTF8(true)) != nil {
-		return nil
-	}
-	switch {
-	case ev.Name == preconnectBinding:
-		var link struct {
-			URL              string `json:"url"`
-			AllowCredentials bool   `json:"allowCredentials"`
-		}
-		if jsonv2.Unmarshal([]byte(ev.Payload), &link) != nil {
-			return nil
-		}
-		return hintTo(link.URL, link.AllowCredentials)
-	case ev.Type == document:
-		return linkHeaderHints(ev.Response.URL, cdp.DecodeHeaders(ev.Response.Headers))
-	}
-	return nil
 }
 
 // linkHeaderHints are those of the headers Link of a response, such as

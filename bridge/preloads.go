@@ -260,15 +260,12 @@ func (ps *preloads) change(ctx context.Context, edit func(all []*preload) ([]*pr
 		return err
 	}
 	updates, err := ps.edited(edit)
-	var answered sync.WaitGroup
-	for _, commands := range updates {
-		commands[0].Session.Conn().Send(awaited(&answered, commands)...)
-	}
+	wait := sendAll(updates)
 	ps.changing.give()
 	if err != nil {
 		return err
 	}
-	return waitGroup(ctx, &answered)
+	return wait(ctx)
 }
 
 // edited replaces the list of scripts and returns the commands for each target.

@@ -34,6 +34,7 @@ type Session struct {
 	credentials       *credentialStore // of Fetch
 	webRequest        *WebRequest
 	preloads          *preloads
+	channels          channels
 	messages          *messages
 	hints             *hints
 	netLog            *NetLog
@@ -79,7 +80,7 @@ func (p *place) param() string {
 }
 
 func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Session {
-	s := &Session{browser: b, key: key, name: name, opts: o, pages: map[string]*WebContents{}, front: newTurn()}
+	s := &Session{browser: b, key: key, name: name, opts: o, pages: map[string]*WebContents{}, front: newTurn(), channels: channels{}}
 	s.life, s.end = context.WithCancel(b.life)
 	s.placing = b.turnOf(key)
 	s.cookies = newCookies(s)
@@ -99,7 +100,7 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.serviceWorkers = newServiceWorkers(s)
 	s.netLog = &NetLog{session: s}
 	s.agents = newAgents(s.interception, s.network)
-	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
+	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.channels, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
 	return s
 }
 
