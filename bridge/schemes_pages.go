@@ -3,11 +3,11 @@ package bridge
 import (
 	"context"
 	_ "embed"
-	"fmt"
-	"strings"
+	"strconv"
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
+	"github.com/cdpbridge/cdpbridge/internal/inpage"
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
 
@@ -153,8 +153,6 @@ func (s schemes) scripts(registered []string) (requests, navigations string) {
 	if err != nil {
 		panic(err) // of names and booleans
 	}
-	call := func(script string) string {
-		return fmt.Sprintf("(%s)((%s)(%s, %q))", strings.TrimSpace(script), strings.TrimSpace(schemeURLsJS), table, wireSuffix)
-	}
-	return call(schemeRequestsJS), call(schemeNavigationsJS)
+	urls := inpage.Call(schemeURLsJS, string(table), strconv.Quote(wireSuffix))
+	return inpage.Call(schemeRequestsJS, inpage.Replace(), urls), inpage.Call(schemeNavigationsJS, urls)
 }

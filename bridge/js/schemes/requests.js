@@ -1,16 +1,6 @@
 // Lets scripts ask for URLs of custom schemes, which Chromium does not let them
 // do. It runs before the page, in every frame's own world, and before workers.
-({ wire, custom, privileges }) => {
-  const natives = new Map(); // of what is replaced, for toString
-  const replace = (object, name, handler) => {
-    while (object && !Object.hasOwn(object, name)) object = Object.getPrototypeOf(object);
-    if (!object) return;
-    const described = Object.getOwnPropertyDescriptor(object, name);
-    const kind = described.get ? 'get' : 'value';
-    const proxy = new Proxy(described[kind], handler);
-    natives.set(proxy, described[kind]);
-    Object.defineProperty(object, name, { ...described, [kind]: proxy });
-  };
+(replace, { wire, custom, privileges }) => {
   const isURL = (value) => typeof value === 'string' || value instanceof URL;
   const first = (args) => (isURL(args[0]) ? [wire(String(args[0])) ?? args[0], ...args.slice(1)] : args);
 
@@ -58,7 +48,4 @@
   for (const [type, name] of [['Response', 'url'], ['Request', 'url'], ['XMLHttpRequest', 'responseURL'], ['EventSource', 'url']]) {
     replace(globalThis[type]?.prototype, name, { apply: (native, self) => custom(Reflect.apply(native, self, [])) });
   }
-  replace(Function.prototype, 'toString', {
-    apply: (native, self, args) => Reflect.apply(native, natives.get(self) ?? self, args),
-  });
 }

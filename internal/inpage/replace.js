@@ -1,0 +1,20 @@
+// Makes replace(object, name, handler), which puts a proxy in the place of a
+// function or getter. The proxy looks like what it replaces, also as text.
+() => {
+  const natives = new WeakMap();
+  const replace = (object, name, handler) => {
+    while (object && !Object.hasOwn(object, name)) object = Object.getPrototypeOf(object);
+    if (!object) return;
+    const described = Object.getOwnPropertyDescriptor(object, name);
+    const kind = described.get ? 'get' : 'value';
+    const proxy = new Proxy(described[kind], handler);
+    natives.set(proxy, described[kind]);
+    Object.defineProperty(object, name, { ...described, [kind]: proxy });
+  };
+  const { apply } = Reflect;
+  const { get } = WeakMap.prototype;
+  replace(Function.prototype, 'toString', {
+    apply: (native, self, args) => apply(native, (typeof self === 'function' && apply(get, natives, [self])) || self, args),
+  });
+  return replace;
+}
