@@ -1,7 +1,6 @@
 package chromium
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/cdpbridge/cdpbridge/internal/atomicfile"
 )
 
 // maxFile bounds what ReadFile takes into memory from a directory that Chromium
@@ -128,22 +129,7 @@ func (f *Files) ReadFile(name string) ([]byte, error) {
 
 // WriteFile puts data in the place of name's contents, all of it or nothing,
 // also when the machine loses its power.
-func (f *Files) WriteFile(name string, data []byte) error {
-	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+"."+rand.Text()[:8])
-	file, err := f.Open(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = f.Rename(temporary, name)
-	}
-	if err != nil {
-		_ = f.Remove(temporary)
-	}
-	return err
-}
+func (f *Files) WriteFile(name string, data []byte) error { return atomicfile.Write(f, name, data) }
 
 // MkdirAll makes a directory and those on the way to it.
 func (f *Files) MkdirAll(name string) error {
@@ -153,6 +139,11 @@ func (f *Files) MkdirAll(name string) error {
 // Rename moves a file within the directory.
 func (f *Files) Rename(from, to string) error {
 	return f.user.do(func() error { return f.root.Rename(from, to) })
+}
+
+// Sync makes the names in the directory of name last.
+func (f *Files) Sync(name string) error {
+	return f.user.do(func() error { return atomicfile.SyncDir(f.root, name) })
 }
 
 // Remove removes a file, a symbolic link or an empty directory.

@@ -13,11 +13,11 @@ const module = "github.com/cdpbridge/cdpbridge/"
 // walls says which packages of the module a package may import: those below
 // the names. What is not listed may import what it likes.
 var walls = map[string][]string{
-	"chromium":    {},
+	"chromium":    {"internal/atomicfile"},
 	"cdp":         {},
 	"gateway":     {"internal/httpauth"},
 	"devices":     {"devices"},
-	"permissions": {},
+	"permissions": {"internal/atomicfile"},
 	"endpoint":    {"bridge", "endpoint"},
 	"kiosk":       {"bridge", "kiosk"},
 	"bridgetest":  {"bridge", "bridgetest", "devices/virtual"},

@@ -1,0 +1,158 @@
+package permissions
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// fileVersion is the version of the file that is written and read.
+const fileVersion = 1
+
+// maxStoreFile bounds what is read: no file of MaxGrants decisions is as long.
+const maxStoreFile = 4 << 20
+
+// storeFile is the contents of a store's file.
+type storeFile struct {
+	Version int     `json:"version"`
+	Grants  []Grant `json:"grants"`
+}
+
+// DamagedError says that a store's file could not be understood and has been
+// renamed. Nothing of it is lost, and nothing of it is in force.
+type DamagedError struct {
+	Path  string
+	Aside string // its new name: Path and ".damaged", with a number if that exists
+	Err   error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%s is damaged: %v; it is now %s", e.Path, e.Err, e.Aside)
+}
+
+// Unwrap says what is wrong with the file.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// VersionError says that a store's file is of a version that this program does
+// not know.
+type VersionError struct {
+	Path    string
+	Version int
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%s has version %d, and this program knows version %d", e.Path, e.Version, fileVersion)
+}
+
+// load reads a file, or sets it aside.
+func load(path string) (map[subject]Decision, error) {
+	data, err := readStore(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return map[subject]Decision{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	grants, err := decode(data)
+	var version *VersionError
+	switch {
+	case errors.As(err, &version):
+		version.Path = path
+		return nil, version
+	case err != nil:
+		return nil, setAside(path, err)
+	}
+	return grants, nil
+}
+
+// readStore returns a file's contents, cut where they are too long.
+func readStore(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, maxStoreFile+1))
+}
+
+// setAside renames a damaged file to a name that is free.
+func setAside(path string, damage error) error {
+	aside := path + ".damaged"
+	for n := 2; exists(aside); n++ {
+		aside = fmt.Sprintf("%s.damaged%d", path, n)
+	}
+	if err := os.Rename(path, aside); err != nil {
+		return fmt.Errorf("%s is damaged: %w; it cannot be set aside: %w", path, damage, err)
+	}
+	return &DamagedError{Path: path, Aside: aside, Err: damage}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func encode(grants []Grant) ([]byte, error) {
+	data, err := json.MarshalIndent(storeFile{fileVersion, grants}, "", "  ")
+	return append(data, '\n'), err
+}
+
+// decode reads what encode writes. It keeps permissions whose names it does not
+// know: a newer program may have written them.
+func decode(data []byte) (map[subject]Decision, error) {
+	if len(data) > maxStoreFile {
+		return nil, fmt.Errorf("it is longer than %d bytes", maxStoreFile)
+	}
+	var version struct{ Version int }
+	if err := json.Unmarshal(data, &version); err != nil {
+		return nil, err
+	}
+	if version.Version != fileVersion {
+		return nil, versionError(version.Version)
+	}
+	var f storeFile
+	strict := json.NewDecoder(bytes.NewReader(data))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&f); err != nil {
+		return nil, err
+	}
+	return index(f.Grants)
+}
+
+// versionError parts a newer program's file from one without a version.
+func versionError(version int) error {
+	if version > fileVersion {
+		return &VersionError{Version: version}
+	}
+	return errors.New("it has no version")
+}
+
+// index checks the decisions of a file.
+func index(all []Grant) (map[subject]Decision, error) {
+	if len(all) > MaxGrants {
+		return nil, fmt.Errorf("it has more than %d decisions", MaxGrants)
+	}
+	grants := make(map[subject]Decision, len(all))
+	for i, g := range all {
+		o, err := parseOrigin(g.Origin)
+		about := subject{g.Origin, g.Permission}
+		_, twice := grants[about]
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("grants[%d].origin: %w", i, err)
+		case o.String() != g.Origin:
+			return nil, fmt.Errorf("grants[%d].origin: %w", i, &OriginError{g.Origin, "it is written " + o.String()})
+		case g.Permission == "" || len(g.Permission) > longestName:
+			return nil, fmt.Errorf("grants[%d].permission is not a name", i)
+		case twice:
+			return nil, fmt.Errorf("grants[%d]: a second decision on %s of %s", i, g.Permission, g.Origin)
+		}
+		g.When = g.When.UTC()
+		grants[about] = g.Decision
+	}
+	return grants, nil
+}
