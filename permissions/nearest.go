@@ -5,9 +5,13 @@ import "strings"
 // longestName bounds what nearest compares: no name is half as long.
 const longestName = 64
 
-// nearest returns the permission that is spelled most like name, regardless of
-// case and of what joins the words.
+// nearest returns the permission that a page's queries call name, and else the
+// one that is spelled most like it, regardless of case and of what joins the
+// words.
 func nearest(name string) Permission {
+	if q, known := FromQuery(Descriptor{Name: name}); known {
+		return q.Permission
+	}
 	if len(name) > longestName {
 		name = name[:longestName]
 	}

@@ -76,8 +76,8 @@ func cutScheme(text string) (scheme, rest, problem string) {
 			return "", "", fmt.Sprintf("%q is not a scheme", scheme)
 		}
 	}
-	if scheme == "" {
-		return "", "", "the scheme is missing"
+	if scheme == "" || len(scheme) > 63 {
+		return "", "", "the scheme is missing, or has more than 63 letters"
 	}
 	return scheme, rest, ""
 }

@@ -32,7 +32,8 @@ const (
 	ClipboardSanitizedWrite Permission = "clipboard-sanitized-write"
 	// DeprecatedSyncClipboardRead is document.execCommand("paste").
 	DeprecatedSyncClipboardRead Permission = "deprecated-sync-clipboard-read"
-	// DisplayCapture is getDisplayMedia.
+	// DisplayCapture is getDisplayMedia, which Electron also asks for as Media
+	// without a media type.
 	DisplayCapture Permission = "display-capture"
 	// FileSystem is reading or writing a file or a directory by the File System
 	// Access API.
@@ -134,7 +135,8 @@ func (p Permission) Valid() bool { return slices.Contains(All(), p) }
 // UnknownError is a name that is no permission's.
 type UnknownError struct {
 	Name string
-	// Nearest is the permission whose name is most like it.
+	// Nearest is the permission that pages call so, or whose name is most like
+	// it.
 	Nearest Permission
 }
 

@@ -195,18 +195,22 @@ func (s *Store) save(grants map[subject]Decision) error {
 		return nil
 	}
 	data, err := encode(list(grants))
-	if err != nil {
-		return err
+	if err == nil {
+		err = writeFile(s.path, data)
 	}
-	root, err := os.OpenRoot(filepath.Dir(s.path))
+	if err != nil {
+		return fmt.Errorf("writing the store of permissions: %w", err)
+	}
+	return nil
+}
+
+func writeFile(path string, data []byte) error {
+	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	if err := atomicfile.Write(atomicfile.Root{Root: root}, filepath.Base(s.path), data); err != nil {
-		return fmt.Errorf("writing the store of permissions: %w", err)
-	}
-	return nil
+	return atomicfile.Write(atomicfile.Root{Root: root}, filepath.Base(path), data)
 }
 
 // lasting says whether an error of save leaves the new file in place.

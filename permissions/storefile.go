@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // fileVersion is the version of the file that is written and read.
@@ -148,6 +149,8 @@ func index(all []Grant) (map[subject]Decision, error) {
 			return nil, fmt.Errorf("grants[%d].origin: %w", i, &OriginError{g.Origin, "it is written " + o.String()})
 		case g.Permission == "" || len(g.Permission) > longestName:
 			return nil, fmt.Errorf("grants[%d].permission is not a name", i)
+		case !writable(g.When):
+			return nil, fmt.Errorf("grants[%d].when is out of range", i)
 		case twice:
 			return nil, fmt.Errorf("grants[%d]: a second decision on %s of %s", i, g.Permission, g.Origin)
 		}
@@ -155,4 +158,10 @@ func index(all []Grant) (map[subject]Decision, error) {
 		grants[about] = g.Decision
 	}
 	return grants, nil
+}
+
+// writable says whether a time can be written again in UTC.
+func writable(t time.Time) bool {
+	year := t.UTC().Year()
+	return 0 <= year && year <= 9999
 }
