@@ -25,10 +25,9 @@ type channel struct {
 
 // worldMessage is what a script has said.
 type worldMessage struct {
-	page   *WebContents
-	target *cdp.Target
-	from   *worldContext
-	text   string
+	page *WebContents
+	from *worldContext
+	text string
 }
 
 // channels are those of a session, by name.
@@ -118,9 +117,9 @@ func decodeBindingCall(e cdp.Event) (call bindingCall, ok bool) {
 
 // hear hands on what a script of a page says. What other worlds say under the
 // name of a channel is nothing.
-func (s *Session) hear(page *WebContents, t *cdp.Target, from *worldContext, call bindingCall) {
+func (s *Session) hear(page *WebContents, from *worldContext, call bindingCall) {
 	if c := s.channels[call.Name]; c != nil && from != nil && from.name == c.world {
-		c.heard(worldMessage{page, t, from, call.Payload})
+		c.heard(worldMessage{page, from, call.Payload})
 	}
 }
 

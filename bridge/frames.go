@@ -107,10 +107,10 @@ type frameContext struct {
 // worldContext is the JavaScript context of an isolated world of the bridge's in a
 // document.
 type worldContext struct {
-	frameContext
+	target  *cdp.Target
+	id      int
 	name    string // of the world
 	frameID string
-	origin  string          // of the document, as scripts see it; "null" where it is opaque
 	life    context.Context // ends with the document
 	end     context.CancelFunc
 }
@@ -191,7 +191,7 @@ func (c *contexts) follow(page *WebContents, t *cdp.Target, events iter.Seq2[cdp
 			c.called(page, t, e)
 			continue
 		}
-		c.note(page, s, e)
+		c.note(page, t, e)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -199,12 +199,12 @@ func (c *contexts) follow(page *WebContents, t *cdp.Target, events iter.Seq2[cdp
 	c.forget(func(known frameContext) bool { return known.session == s })
 }
 
-func (c *contexts) note(page *WebContents, s *cdp.Session, e cdp.Event) {
+func (c *contexts) note(page *WebContents, t *cdp.Target, e cdp.Event) {
+	s := t.Session
 	var ev struct {
 		Context struct {
 			ID      int    `json:"id"`
 			Name    string `json:"name"`
-			Origin  string `json:"origin"`
 			AuxData struct {
 				IsDefault bool   `json:"isDefault"`
 				FrameID   string `json:"frameId"`
@@ -224,7 +224,7 @@ func (c *contexts) note(page *WebContents, s *cdp.Session, e cdp.Event) {
 			c.byFrame[ev.Context.AuxData.FrameID] = id
 		case strings.HasPrefix(ev.Context.Name, ownWorlds):
 			life, end := context.WithCancel(page.life)
-			c.worlds[id] = &worldContext{id, ev.Context.Name, ev.Context.AuxData.FrameID, ev.Context.Origin, life, end}
+			c.worlds[id] = &worldContext{t, ev.Context.ID, ev.Context.Name, ev.Context.AuxData.FrameID, life, end}
 		}
 	case "Runtime.executionContextDestroyed":
 		c.forget(func(known frameContext) bool { return known == frameContext{s, ev.ExecutionContextID} })
@@ -246,6 +246,18 @@ func (c *contexts) forget(which func(frameContext) bool) {
 	})
 }
 
+// inWorld are the contexts of an isolated world in the documents of the page.
+func (c *contexts) inWorld(name string) (all []*worldContext) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.worlds {
+		if w.name == name {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
 // called hands on what a script says.
 func (c *contexts) called(page *WebContents, t *cdp.Target, e cdp.Event) {
 	call, ok := decodeBindingCall(e)
@@ -255,5 +267,5 @@ func (c *contexts) called(page *WebContents, t *cdp.Target, e cdp.Event) {
 	c.mu.Lock()
 	from := c.worlds[frameContext{t.Session, call.ExecutionContextID}]
 	c.mu.Unlock()
-	page.session.hear(page, t, from, call)
+	page.session.hear(page, from, call)
 }

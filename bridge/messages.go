@@ -126,7 +126,7 @@ func (m *messages) leave(t *cdp.Target) {
 
 // fromFrame takes a call of a frame's preload script.
 func (m *messages) fromFrame(call worldMessage) {
-	go m.answer(call.from.life, call.from.address(call.target, "globalThis.bridgeDeliver"), call.text, func(context.Context) (Caller, error) {
+	go m.answer(call.from.life, call.from.address("globalThis.bridgeDeliver"), call.text, func(context.Context) (Caller, error) {
 		if frame := call.page.frame(call.from.frameID); frame != nil {
 			return Caller{Frame: frame}, nil
 		}
@@ -208,8 +208,8 @@ type address struct {
 }
 
 // address is where a script of the world takes what Go says.
-func (w *worldContext) address(t *cdp.Target, object string) address {
-	return address{t, map[string]any{"executionContextId": w.id}, object}
+func (w *worldContext) address(object string) address {
+	return address{w.target, map[string]any{"executionContextId": w.id}, object}
 }
 
 // deliver calls a method of the object. A world without one hears nothing. The

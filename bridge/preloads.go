@@ -158,6 +158,8 @@ type preload struct {
 	PreloadScript
 	text      string // what is to run; empty is nothing
 	worldName string // the bridge's own isolated world; empty means preloadWorld
+	// immediately runs it in the documents that are there already, too.
+	immediately bool
 }
 
 // complete fills in defaults and refuses what is no script.
@@ -368,7 +370,7 @@ func (ps *preloads) inFrames() []*preload {
 	if slices.ContainsFunc(scripts, func(p *preload) bool { return p.World == IsolatedWorld }) {
 		scripts = slices.Insert(scripts, 0, ps.bridge)
 	}
-	return slices.Concat(ps.own[schemeWorld], ps.own[preconnectWorld], scripts)
+	return slices.Concat(ps.own[permissionWorld], ps.own[schemeWorld], ps.own[preconnectWorld], scripts)
 }
 
 // update returns the commands that bring a page, or a frame with a process of
@@ -402,6 +404,9 @@ func (ps *preloads) place(t *cdp.Target, p *preload, at *placement) cdp.Command 
 	params := map[string]any{"source": p.inFrame()}
 	if p.World == IsolatedWorld {
 		params["worldName"] = cmp.Or(p.worldName, preloadWorld)
+	}
+	if p.immediately {
+		params["runImmediately"] = true
 	}
 	return cdp.Command{Session: t.Session, Method: "Page.addScriptToEvaluateOnNewDocument", Params: params, Done: func(result jsonv2.Value, err error) {
 		ps.mu.Lock()

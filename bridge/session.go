@@ -34,6 +34,7 @@ type Session struct {
 	credentials       *credentialStore // of Fetch
 	webRequest        *WebRequest
 	preloads          *preloads
+	permissions       *permissionDecider
 	channels          channels
 	messages          *messages
 	hints             *hints
@@ -94,13 +95,14 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.credentials = newCredentialStore()
 	s.webRequest = newWebRequest(s)
 	s.preloads = newPreloads(s)
+	s.permissions = newPermissionDecider(s)
 	s.messages = newMessages(s)
 	s.hints = newHints(s)
 	s.certificateErrors = newCertificateErrors(s)
 	s.serviceWorkers = newServiceWorkers(s)
 	s.netLog = &NetLog{session: s}
 	s.agents = newAgents(s.interception, s.network)
-	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.channels, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
+	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.channels, s.permissions.pages, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
 	return s
 }
 
@@ -186,6 +188,7 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 	if err := s.outlet.lead(ctx, at); err != nil {
 		return nil, errors.Join(err, at.vacate(context.WithoutCancel(ctx)))
 	}
+	s.permissions.native.placed(at)
 	s.mu.Lock()
 	if !s.closed && at.host.life.Err() == nil {
 		s.at = at

@@ -132,11 +132,14 @@ func (w *WebContents) Opener() *WebContents { return w.opener }
 func (w *WebContents) CDP() *cdp.Session { return w.target.Session }
 
 // URL is the address of the page's document.
-func (w *WebContents) URL() string {
+func (w *WebContents) URL() string { return customURL(w.wireURL()) }
+
+// wireURL is the address as Chromium knows it.
+func (w *WebContents) wireURL() string {
 	if main, ok := w.target.Frame(w.ID()); ok {
-		return customURL(main.URL)
+		return main.URL
 	}
-	return customURL(w.target.Info().URL)
+	return w.target.Info().URL
 }
 
 // Title is the title of the page.

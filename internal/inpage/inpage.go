@@ -17,14 +17,15 @@ func Replace() string { return Call(replaceJS) }
 
 // Call is a script that is one function, as a call of it with arguments, which
 // are expressions themselves.
-func Call(function string, arguments ...string) string {
-	return fmt.Sprintf("(%s)(%s)", strings.TrimSpace(stripComment(function)), strings.Join(arguments, ", "))
+func Call(script string, arguments ...string) string {
+	return fmt.Sprintf("(%s)(%s)", Function(script), strings.Join(arguments, ", "))
 }
 
-// stripComment takes away the lines before the function that say what it is for.
-func stripComment(script string) string {
+// Function is the function that a script consists of, without the lines before it
+// that say what it is for.
+func Function(script string) string {
 	for strings.HasPrefix(script, "//") {
 		_, script, _ = strings.Cut(script, "\n")
 	}
-	return script
+	return strings.TrimSpace(script)
 }

@@ -11,10 +11,8 @@
     natives.set(proxy, described[kind]);
     Object.defineProperty(object, name, { ...described, [kind]: proxy });
   };
-  const { apply } = Reflect;
-  const { get } = WeakMap.prototype;
   replace(Function.prototype, 'toString', {
-    apply: (native, self, args) => apply(native, (typeof self === 'function' && apply(get, natives, [self])) || self, args),
+    apply: (native, self, args) => Reflect.apply(native, natives.get(self) ?? self, args),
   });
   return replace;
 }

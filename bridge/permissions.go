@@ -1,0 +1,275 @@
+package bridge
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/cdpbridge/cdpbridge/permissions"
+)
+
+// PermissionRequest is a page's wish to do something that needs a permission:
+// what Electron's permission request handler gets.
+type PermissionRequest struct {
+	Permission Permission
+	// WebContents is the page that asks, and Frame its frame.
+	WebContents *WebContents
+	Frame       *Frame
+	// RequestingURL is the address of the frame's document.
+	RequestingURL string
+	// RequestingOrigin is the origin of the frame and EmbeddingOrigin that of the
+	// page, such as "https://example.test/"; "null" where the origin is opaque.
+	RequestingOrigin string
+	EmbeddingOrigin  string
+	// IsMainFrame says that it is not a frame inside the page that asks.
+	IsMainFrame bool
+	// SecurityOrigin is the origin of who asks for media, empty for all else.
+	SecurityOrigin string
+	// MediaTypes are "audio" and "video", as they are asked for with
+	// PermissionMedia; none when the page asks to capture a screen.
+	MediaTypes []string
+	// ExternalURL is what is to be opened, with PermissionOpenExternal.
+	ExternalURL string
+	// FilePath, IsDirectory and FileAccessType ("readable" or "writable") belong
+	// to PermissionFileSystem.
+	FilePath       string
+	IsDirectory    bool
+	FileAccessType string
+}
+
+// PermissionCheck is the question whether something is permitted: what
+// Electron's permission check handler gets.
+type PermissionCheck struct {
+	Permission Permission
+	// WebContents and Frame are those who ask; nil for workers, and for
+	// notifications, which belong to an origin and not to a page.
+	WebContents *WebContents
+	Frame       *Frame
+	// RequestingURL is the address of the frame's document, or of the worker.
+	RequestingURL string
+	// RequestingOrigin is the origin of who asks and EmbeddingOrigin that of its
+	// page, such as "https://example.test/"; "null" where the origin is opaque.
+	RequestingOrigin string
+	EmbeddingOrigin  string
+	// IsMainFrame says that it is neither a frame inside the page nor a worker
+	// that asks.
+	IsMainFrame bool
+	// SecurityOrigin is the origin of who asks, with PermissionMedia.
+	SecurityOrigin string
+	// MediaType is "audio" or "video" with PermissionMedia.
+	MediaType string
+}
+
+// A PermissionRequestHandler says whether a page may do what it asks for.
+type PermissionRequestHandler func(ctx context.Context, r PermissionRequest) (granted bool)
+
+// A PermissionCheckHandler says whether something is permitted.
+type PermissionCheckHandler func(ctx context.Context, c PermissionCheck) (granted bool)
+
+// SetPermissionRequestHandler sets who answers what pages of the session ask for;
+// nil removes it, and answers what waits with a no. Without one everything is
+// granted. It is Electron's setPermissionRequestHandler, and holds for open pages
+// too.
+//
+// A page waits for as long as the handler takes; the context ends with the
+// document that asks. A handler that panics has not answered: the page goes on
+// waiting. A handler that replaces another one leaves to it what it was asked.
+// Combined requests, such as for camera and microphone, are one call.
+//
+// With a handler Chromium itself denies what is to be asked for, and the session's
+// documents have a script of the bridge's that asks first. What goes round it is
+// denied. Chromium has no switch against fullscreen and pointer lock: who gets in
+// past the script is taken out again within moments; nor against
+// requestMediaKeySystemAccess, where the script is all there is. Camera,
+// microphone and location are granted to a document for as long as it lives, and
+// in that time Chromium would grant them to others in pages of the same
+// origin that go round the script. A handler that is set while a page captures
+// ends the capture. Documents with an opaque origin, such as data: URLs, cannot be granted anything
+// that Chromium denies.
+func (s *Session) SetPermissionRequestHandler(handler PermissionRequestHandler) {
+	s.permissions.change(func(r *permissionRules) {
+		r.request = handler
+		if handler == nil {
+			close(r.cleared)
+			r.cleared = make(chan struct{})
+		}
+	})
+}
+
+// SetPermissionCheckHandler sets who says what is permitted, to
+// navigator.permissions.query, Notification.permission and to whatever looks
+// before it acts, such as the names in enumerateDevices; nil removes it. Without one
+// everything is permitted. The answer is yes or no: a page never sees "prompt". A
+// handler that panics says no. It is Electron's setPermissionCheckHandler. It is called often, and
+// by several goroutines at once; a page stands still while it is asked for
+// Notification.permission.
+//
+// Setting it asks anew for what pages look at, and tells them with the event
+// change. What Chromium itself looks at (notifications that are shown, the
+// IdleDetector's start, sensors, requests to the local network) is asked for when
+// a page is navigated, for the page's origin.
+func (s *Session) SetPermissionCheckHandler(handler PermissionCheckHandler) {
+	s.permissions.change(func(r *permissionRules) { r.check = handler })
+}
+
+// SetPermissionPolicy sets rules that answer before the handlers do; nil removes
+// them. What they leave open, with Ask, is for the handlers: without a request
+// handler it is denied. The error is one of Policy.Compile, and then nothing has
+// changed. Electron has nothing like it.
+func (s *Session) SetPermissionPolicy(p *permissions.Policy) error {
+	var compiled *permissions.Compiled
+	if p != nil {
+		var err error
+		if compiled, err = p.Compile(); err != nil {
+			return doing("setting the permission policy", err)
+		}
+	}
+	s.permissions.change(func(r *permissionRules) { r.policy = compiled })
+	return nil
+}
+
+// PermissionDecision is an answer that a page was given.
+type PermissionDecision struct {
+	Time time.Time `json:"time"`
+	// Kind is "request" or "check".
+	Kind             string     `json:"kind"`
+	Permission       Permission `json:"permission"`
+	MediaTypes       []string   `json:"mediaTypes,omitempty"`
+	RequestingURL    string     `json:"requestingUrl"`
+	RequestingOrigin string     `json:"requestingOrigin"`
+	EmbeddingOrigin  string     `json:"embeddingOrigin"`
+	ExternalURL      string     `json:"externalUrl,omitempty"`
+	Granted          bool       `json:"granted"`
+	// Rule is who decided: "default" (nobody is asked), "handler", "policy " and
+	// the rule, such as "policy deny[0]", "remembered", or "removed" (the handler
+	// was, before it answered).
+	Rule string `json:"rule"`
+	// WebContents is the page, nil for a worker.
+	WebContents *WebContents `json:"-"`
+}
+
+// PermissionDecisions returns an iterator over the answers that pages of the
+// session are given from now on, for audit. It ends with ctx and with the session.
+func (s *Session) PermissionDecisions(ctx context.Context) iter.Seq[PermissionDecision] {
+	return s.permissions.decisions.listen(ctx, nil)
+}
+
+// permissionRules are who decides what pages may do.
+type permissionRules struct {
+	request PermissionRequestHandler
+	check   PermissionCheckHandler
+	policy  *permissions.Compiled
+	cleared chan struct{} // closed when the request handler is removed
+}
+
+// asks reports whether requests have to be asked for, and checks the same of
+// checks. Where not everything is granted.
+func (r *permissionRules) asks() bool   { return r.request != nil || r.policy != nil }
+func (r *permissionRules) checks() bool { return r.check != nil || r.policy != nil }
+
+// permissionDecider decides what the pages of a session may do.
+type permissionDecider struct {
+	session   *Session
+	decisions listeners[PermissionDecision]
+	native    *nativePermissions
+	pages     *permissionPages
+
+	mu    sync.Mutex
+	rules permissionRules
+}
+
+func newPermissionDecider(s *Session) *permissionDecider {
+	d := &permissionDecider{session: s, rules: permissionRules{cleared: make(chan struct{})}}
+	d.native = newNativePermissions(s)
+	d.pages = newPermissionPages(s, d)
+	context.AfterFunc(s.life, d.decisions.end)
+	return d
+}
+
+// change changes the rules, and what the pages and Chromium know of them.
+func (d *permissionDecider) change(edit func(r *permissionRules)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	edit(&d.rules)
+	d.native.setAsked(d.rules.asks())
+	d.pages.update(d.rules.asks(), d.rules.checks())
+}
+
+func (d *permissionDecider) current() permissionRules {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rules
+}
+
+// request decides a request. It is false in ok when the context, which is the
+// document's life, ended first.
+func (d *permissionDecider) request(ctx context.Context, r PermissionRequest) (granted, ok bool) {
+	granted, rule := d.requested(ctx, r)
+	if rule == "" {
+		return false, false
+	}
+	d.decisions.tell(PermissionDecision{
+		Time: time.Now(), Kind: "request", Permission: r.Permission, MediaTypes: r.MediaTypes, RequestingURL: r.RequestingURL,
+		RequestingOrigin: r.RequestingOrigin, EmbeddingOrigin: r.EmbeddingOrigin, ExternalURL: r.ExternalURL,
+		Granted: granted, Rule: rule, WebContents: r.WebContents,
+	})
+	return granted, true
+}
+
+// requested returns the answer to a request, and who gave it; nobody when the
+// context ended first.
+func (d *permissionDecider) requested(ctx context.Context, r PermissionRequest) (granted bool, rule string) {
+	rules := d.current()
+	if rules.policy != nil {
+		answer, name := rules.policy.Decide(r.RequestingOrigin, r.Permission)
+		if answer != permissions.Ask || rules.request == nil {
+			return answer == permissions.Allow, "policy " + name
+		}
+	}
+	if rules.request == nil {
+		return true, "default"
+	}
+	asked, end := context.WithCancel(ctx)
+	defer end()
+	answer := make(chan bool, 1)
+	go d.session.browser.safely("SetPermissionRequestHandler", func() { answer <- rules.request(asked, r) })
+	select {
+	case granted = <-answer:
+		return granted, "handler"
+	case <-rules.cleared:
+		return false, "removed"
+	case <-ctx.Done():
+		return false, ""
+	}
+}
+
+// check decides a check. Nobody is told of it.
+func (d *permissionDecider) check(ctx context.Context, c PermissionCheck) (granted bool, rule string) {
+	rules := d.current()
+	if rules.policy != nil {
+		answer, name := rules.policy.Decide(c.RequestingOrigin, c.Permission)
+		if answer != permissions.Ask || rules.check == nil {
+			return answer == permissions.Allow, "policy " + name
+		}
+	}
+	if rules.check == nil {
+		return true, "default"
+	}
+	granted, _ = answered(ctx, d.session.browser, "SetPermissionCheckHandler", func() bool { return rules.check(ctx, c) })
+	return granted, "handler"
+}
+
+// checked decides a check of a page's.
+func (d *permissionDecider) checked(ctx context.Context, c PermissionCheck) (granted bool) {
+	granted, rule := d.check(ctx, c)
+	var types []string
+	if c.MediaType != "" {
+		types = []string{c.MediaType}
+	}
+	d.decisions.tell(PermissionDecision{
+		Time: time.Now(), Kind: "check", Permission: c.Permission, MediaTypes: types, RequestingURL: c.RequestingURL,
+		RequestingOrigin: c.RequestingOrigin, EmbeddingOrigin: c.EmbeddingOrigin, Granted: granted, Rule: rule, WebContents: c.WebContents,
+	})
+	return granted
+}

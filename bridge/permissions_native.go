@@ -1,0 +1,220 @@
+package bridge
+
+import (
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
+	"github.com/cdpbridge/cdpbridge/permissions"
+	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
+)
+
+// nativePermissions are what Chromium itself grants and denies in a session. By
+// itself a headless one denies most things and a headful one asks a person;
+// Electron grants. A setting for an origin wins over one for all; both can be
+// replaced, and not taken away one by one.
+//
+// The origin is that of the page, also for what its frames ask for: what has to
+// differ between frames is granted for as long as one of them needs it.
+type nativePermissions struct {
+	session *Session
+
+	mu      sync.Mutex
+	at      *place
+	asked   bool // requests have to be asked for: Chromium denies them
+	entries map[nativeKey]*nativeEntry
+}
+
+// nativeKey is what Chromium has a setting for. embedded is empty but for what is
+// a matter between a frame and its page.
+type nativeKey struct {
+	origin, embedded string
+	permission       permissions.Descriptor
+}
+
+// nativeEntry is the setting for an origin.
+type nativeEntry struct {
+	checked bool // what the check said
+	holds   int  // requests that were granted and need it
+	granted bool // as Chromium knows it
+}
+
+// Chromium's names in Browser.grantPermissions for what a page asks for by a call
+// that the bridge sees, and for all else. It refuses to grant handTracking,
+// protectedMediaIdentifier, smartCard and webPrinting. Fullscreen without a gesture,
+// which Electron does not have, is left out.
+var (
+	typesAskedFor = []string{
+		"audioCapture", "videoCapture", "cameraPanTiltZoom", "displayCapture", "geolocation", "midi", "midiSysex",
+		"clipboardReadWrite", "clipboardSanitizedWrite", "keyboardLock", "pointerLock", "storageAccess", "topLevelStorageAccess",
+		"windowManagement", "wakeLockScreen", "durableStorage", "localFonts", "speakerSelection",
+		"backgroundSync", "periodicBackgroundSync", "backgroundFetch",
+	}
+	otherTypes = []string{
+		"ar", "vr", "capturedSurfaceControl", "idleDetection", "localNetwork", "localNetworkAccess", "loopbackNetwork", "nfc",
+		"notifications", "paymentHandler", "sensors", "wakeLockSystem", "webAppInstallation",
+	}
+)
+
+// askedFor are the permissions behind typesAskedFor.
+var askedFor = []Permission{
+	PermissionMedia, PermissionDisplayCapture, PermissionGeolocation, PermissionMIDI, PermissionMIDISysex, PermissionClipboardRead,
+	PermissionClipboardSanitizedWrite, PermissionKeyboardLock, PermissionPointerLock, PermissionStorageAccess, PermissionTopLevelStorageAccess,
+	PermissionWindowManagement, PermissionScreenWakeLock, PermissionPersistentStorage, PermissionLocalFonts, PermissionSpeakerSelection,
+	PermissionBackgroundSync, PermissionPeriodicBackgroundSync, PermissionBackgroundFetch,
+}
+
+// nativeQuery is something that Chromium itself looks at.
+type nativeQuery struct {
+	permissions.Query
+	descriptor permissions.Descriptor
+}
+
+// nativeQueries are what Chromium looks at; without what is denied there because
+// it is asked for.
+func nativeQueries(asks bool) (queries []nativeQuery) {
+	for _, p := range permissions.All() {
+		if asks && slices.Contains(askedFor, p) {
+			continue
+		}
+		for _, d := range permissions.Native(p) {
+			if q, ok := permissions.FromQuery(d); ok {
+				queries = append(queries, nativeQuery{q, d})
+			}
+		}
+	}
+	return queries
+}
+
+func newNativePermissions(s *Session) *nativePermissions {
+	return &nativePermissions{session: s, entries: map[nativeKey]*nativeEntry{}}
+}
+
+// placed is told where the session is from now on.
+func (n *nativePermissions) placed(at *place) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.at = at
+	clear(n.entries)
+	if at.host.process == nil && !n.asked {
+		return // a person's own browser is left as it is
+	}
+	n.setAll()
+}
+
+// setAsked makes Chromium deny, or grant, what is to be asked for.
+func (n *nativePermissions) setAsked(asked bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.asked == asked {
+		return
+	}
+	n.asked = asked
+	if n.at == nil {
+		return
+	}
+	n.setAll()
+	for key, entry := range n.entries {
+		n.bring(key, entry)
+	}
+}
+
+// setAll sets what holds where there is no setting for the origin.
+func (n *nativePermissions) setAll() {
+	granted := otherTypes
+	if !n.asked {
+		granted = slices.Concat(otherTypes, typesAskedFor)
+	}
+	params := map[string]any{"permissions": granted}
+	if id := n.at.param(); id != "" {
+		params["browserContextId"] = id
+	}
+	root := n.at.host.root()
+	root.Conn().Send(cdp.Command{Session: root, Method: "Browser.grantPermissions", Params: params})
+}
+
+// wanted is what Chromium has to know of an entry.
+func (n *nativePermissions) wanted(key nativeKey, entry *nativeEntry) bool {
+	return entry.holds > 0 || entry.checked && !(n.asked && isAskedFor(key.permission))
+}
+
+func isAskedFor(d permissions.Descriptor) bool {
+	query, ok := permissions.FromQuery(d)
+	return ok && slices.Contains(askedFor, query.Permission)
+}
+
+// bring tells Chromium of an entry if it has changed.
+func (n *nativePermissions) bring(key nativeKey, entry *nativeEntry) {
+	wanted := n.wanted(key, entry)
+	if wanted == entry.granted || n.at == nil {
+		return
+	}
+	entry.granted = wanted
+	setting := "denied"
+	if wanted {
+		setting = "granted"
+	}
+	params := map[string]any{"permission": key.permission, "setting": setting, "origin": key.origin}
+	if key.embedded != "" {
+		params["embeddedOrigin"] = key.embedded
+	}
+	if id := n.at.param(); id != "" {
+		params["browserContextId"] = id
+	}
+	root := n.at.host.root()
+	root.Conn().Send(cdp.Command{Session: root, Method: "Browser.setPermission", Params: params, Done: func(_ jsonv2.Value, err error) {
+		if err != nil && !errors.Is(err, cdp.ErrDetached) && n.session.life.Err() == nil {
+			n.session.browser.log.Warn("Chromium does not take a permission", "permission", key.permission.Name, "origin", key.origin, "error", err)
+		}
+	}})
+}
+
+// entry is the entry of a key, made where there was none.
+func (n *nativePermissions) entry(key nativeKey) *nativeEntry {
+	entry := n.entries[key]
+	if entry == nil {
+		entry = &nativeEntry{checked: true}
+		// Without a setting of its own the origin has that for all.
+		entry.granted = n.wanted(key, entry)
+		n.entries[key] = entry
+	}
+	return entry
+}
+
+// check notes what is permitted to the pages of an origin.
+func (n *nativePermissions) check(origin string, permission permissions.Descriptor, granted bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	key := nativeKey{origin: origin, permission: permission}
+	if n.entries[key] == nil && granted {
+		return // as it is
+	}
+	entry := n.entry(key)
+	entry.checked = granted
+	n.bring(key, entry)
+}
+
+// hold has permissions granted to the pages of an origin until release is called.
+func (n *nativePermissions) hold(keys []nativeKey) (release func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at := n.at
+	for _, key := range keys {
+		entry := n.entry(key)
+		entry.holds++
+		n.bring(key, entry)
+	}
+	return sync.OnceFunc(func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.at != at {
+			return // the process that knew of it is gone
+		}
+		for _, key := range keys {
+			entry := n.entries[key]
+			entry.holds--
+			n.bring(key, entry)
+		}
+	})
+}

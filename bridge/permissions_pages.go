@@ -1,0 +1,475 @@
+package bridge
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cdpbridge/cdpbridge/cdp"
+	"github.com/cdpbridge/cdpbridge/permissions"
+	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
+)
+
+const (
+	permissionWorld   = "bridge-permissions"
+	permissionBinding = "bridgePermissionCall" // there alone
+	permissionObject  = "globalThis.bridgePermissions"
+)
+
+// permissionPages make the documents and workers of a session ask before Chromium
+// does what needs a permission, while somebody wants to be asked.
+type permissionPages struct {
+	session   *Session
+	decider   *permissionDecider
+	questions *channel
+
+	page, isolated   *preload
+	walled, unwalled *preload // whether the isolated one guards fullscreen and pointer lock
+
+	mu           sync.Mutex
+	asks, checks bool // somebody answers requests, checks
+	targets      map[*cdp.Target]*permissionTarget
+	grants       map[grantID]func() // that take them back
+}
+
+type permissionTarget struct {
+	stop     context.CancelFunc // of what follows its events, nil without
+	scripted bool               // a worker that has the script
+}
+
+// grantID is a request of a document that was granted.
+type grantID struct {
+	from *worldContext
+	id   int
+}
+
+func newPermissionPages(s *Session, d *permissionDecider) *permissionPages {
+	p := &permissionPages{session: s, decider: d, targets: map[*cdp.Target]*permissionTarget{}, grants: map[grantID]func(){}}
+	p.questions = s.newChannel(permissionWorld, permissionBinding, p.heard)
+	isolated := func(text string) *preload {
+		return &preload{PreloadScript: PreloadScript{World: IsolatedWorld, AllFrames: true}, text: text, worldName: permissionWorld, immediately: true}
+	}
+	channel := rand.Text()
+	p.page = &preload{PreloadScript: PreloadScript{World: MainWorld, AllFrames: true}, text: permissions.PageScript(channel), immediately: true}
+	p.isolated = isolated(permissions.IsolatedScript(channel))
+	p.walled, p.unwalled = isolated(permissionObject+"Guarded = true;"), isolated(permissionObject+"Guarded = false;")
+	return p
+}
+
+// update is told who answers from now on. Open documents keep the script when
+// nobody does any more, and are granted everything.
+func (p *permissionPages) update(asks, checks bool) {
+	p.mu.Lock()
+	p.asks, p.checks = asks, checks
+	var updates [][]cdp.Command
+	for t, at := range p.targets {
+		if commands := p.bring(t, at); len(commands) > 0 {
+			updates = append(updates, commands)
+		}
+	}
+	p.mu.Unlock()
+	var scripts []*preload
+	guard := p.unwalled
+	if asks {
+		guard = p.walled
+	}
+	if asks || checks {
+		updates = append(updates, p.questions.use()...)
+		scripts = []*preload{p.page, p.isolated, guard}
+	}
+	sendAll(updates)
+	p.session.preloads.setOwn(permissionWorld, scripts)
+	p.reviewAll()
+}
+
+// reviewAll asks anew for what is permitted.
+func (p *permissionPages) reviewAll() {
+	for _, page := range p.session.Pages() {
+		go p.checkOrigin(page.life, page, page.wireURL())
+		for _, in := range page.contexts.inWorld(permissionWorld) {
+			go in.address(permissionObject).deliver(in.life, "changed")
+		}
+	}
+}
+
+func (p *permissionPages) join(t *cdp.Target) []cdp.Command {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.targets[t] = &permissionTarget{}
+	return p.bring(t, p.targets[t])
+}
+
+func (p *permissionPages) restarted(t *cdp.Target) []cdp.Command {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.targets[t]
+	if at == nil {
+		return nil
+	}
+	at.scripted = false
+	return p.bring(t, at)
+}
+
+func (p *permissionPages) leave(t *cdp.Target) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := p.targets[t]; at != nil && at.stop != nil {
+		at.stop()
+	}
+	delete(p.targets, t)
+}
+
+// bring returns the commands that bring a target to who answers now. Where checks
+// are answered, scripts that have to know at once stop in the debugger; those of
+// pages do not, whatever they say.
+func (p *permissionPages) bring(t *cdp.Target, at *permissionTarget) (commands []cdp.Command) {
+	switch {
+	case p.checks && at.stop == nil:
+		at.stop = p.follow(t)
+		commands = append(commands,
+			cdp.Command{Session: t.Session, Method: "Debugger.enable"},
+			cdp.Command{Session: t.Session, Method: "Debugger.setBlackboxPatterns", Params: map[string]any{"patterns": []string{"^(?!" + permissions.ScriptURL + "$)"}}})
+	case !p.checks && at.stop != nil:
+		at.stop()
+		at.stop = nil
+		commands = append(commands, cdp.Command{Session: t.Session, Method: "Debugger.disable"})
+	}
+	if (p.asks || p.checks) && !t.HasFrames() && !at.scripted {
+		at.scripted = true
+		commands = append(commands, cdp.Command{Session: t.Session, Method: "Runtime.evaluate", Params: evaluateParams{Expression: permissions.WorkerScript()}})
+	}
+	return commands
+}
+
+// follow watches the navigations of a page, and what stops in the debugger, until
+// stop is called.
+func (p *permissionPages) follow(t *cdp.Target) (stop context.CancelFunc) {
+	ctx, stop := context.WithCancel(p.session.life)
+	events := t.Session.Events(ctx, cdp.QueueOptions{}, "Debugger.paused", "Page.frameStartedNavigating", "Page.frameNavigated")
+	go func() {
+		last := ""
+		for e, err := range events {
+			if err != nil {
+				return
+			}
+			if e.Method == "Debugger.paused" {
+				go p.paused(ctx, t, e)
+				continue
+			}
+			// Chromium tells of the first URL when a navigation begins, and of the
+			// last one, after redirects, when it ends.
+			if address := mainNavigation(t, e); address != "" && (address != last || e.Method == "Page.frameStartedNavigating") {
+				last = address
+				go p.checkOrigin(ctx, p.session.page(t.ID()), address)
+			}
+		}
+	}()
+	return stop
+}
+
+// mainNavigation is where an event says that the main frame of a page goes.
+func mainNavigation(t *cdp.Target, e cdp.Event) string {
+	var ev struct {
+		FrameID string `json:"frameId"`
+		URL     string `json:"url"`
+		Frame   struct {
+			ID  string `json:"id"`
+			URL string `json:"url"`
+		} `json:"frame"`
+	}
+	if jsonv2.Unmarshal(e.Params, &ev, jsonv2.AllowInvalidUTF8(true)) != nil || cmp.Or(ev.FrameID, ev.Frame.ID) != t.ID() || t.Type() != cdp.TargetPage {
+		return ""
+	}
+	return cmp.Or(ev.URL, ev.Frame.URL)
+}
+
+// checkOrigin brings what Chromium itself looks at, for the pages of an origin, to
+// what is permitted.
+func (p *permissionPages) checkOrigin(ctx context.Context, page *WebContents, address string) {
+	u, err := url.Parse(address)
+	if err != nil || page == nil || u.Scheme != "http" && u.Scheme != "https" {
+		return
+	}
+	p.mu.Lock()
+	asks, checks := p.asks, p.checks
+	p.mu.Unlock()
+	origin := originOf(u)
+	var checked sync.WaitGroup
+	for _, q := range nativeQueries(asks) {
+		checked.Go(func() {
+			granted := true
+			if checks {
+				from := questioner{page: page, url: address, origin: origin, embedding: origin, main: true}
+				granted, _ = p.decider.check(ctx, from.check(q.Query))
+			}
+			if ctx.Err() == nil {
+				p.decider.native.check(origin, q.descriptor, granted)
+			}
+		})
+	}
+	checked.Wait()
+}
+
+// questioner is who asks.
+type questioner struct {
+	page              *WebContents // nil for workers
+	frame             *Frame
+	url               string
+	origin, embedding string
+	main              bool
+}
+
+// slashed is an origin as Electron's handlers get it.
+func slashed(origin string) string {
+	if origin == "null" {
+		return origin
+	}
+	return customURL(origin) + "/"
+}
+
+func (q questioner) check(about permissions.Query) PermissionCheck {
+	c := PermissionCheck{
+		Permission: about.Permission, MediaType: about.MediaType, WebContents: q.page, Frame: q.frame, RequestingURL: customURL(q.url),
+		RequestingOrigin: slashed(q.origin), EmbeddingOrigin: slashed(q.embedding), IsMainFrame: q.main,
+	}
+	if about.Permission == PermissionMedia {
+		c.SecurityOrigin = c.RequestingOrigin
+	}
+	if about.Permission == PermissionNotifications { // which belong to an origin
+		c.WebContents, c.Frame, c.IsMainFrame, c.EmbeddingOrigin = nil, nil, false, c.RequestingOrigin
+	}
+	return c
+}
+
+// permissionQuestion is what the in-page side asks.
+type permissionQuestion struct {
+	Kind       string                 `json:"kind"`
+	ID         int                    `json:"id"`
+	Permission Permission             `json:"permission"`
+	MediaTypes []string               `json:"mediaTypes"`
+	Descriptor permissions.Descriptor `json:"descriptor"`
+	Lasting    bool                   `json:"lasting"`
+	Active     bool                   `json:"active"` // the user has just done something
+	URL        string                 `json:"url"`
+	Origin     string                 `json:"origin"`
+}
+
+// permissionAnswer is what it is answered.
+type permissionAnswer struct {
+	ID         int        `json:"id"`
+	Permission Permission `json:"permission,omitzero"`
+	Granted    bool       `json:"granted,omitzero"`
+	State      string     `json:"state,omitzero"`
+}
+
+// permissionState is the word for what is permitted.
+func permissionState(granted bool) string {
+	if granted {
+		return "granted"
+	}
+	return "denied"
+}
+
+// heard takes what a document says. Whatever it says, it can get nothing but the
+// answers for its own frame.
+func (p *permissionPages) heard(m worldMessage) {
+	var q permissionQuestion
+	if jsonv2.Unmarshal([]byte(m.text), &q, jsonv2.AllowInvalidUTF8(true)) != nil {
+		return
+	}
+	switch q.Kind {
+	case "request":
+		go p.request(m, q)
+	case "check":
+		go p.check(m, q)
+	case "devices":
+		go p.devices(m, q)
+	case "done":
+		p.takeBack(grantID{m.from, q.ID})
+	}
+}
+
+// questioner is the frame that says something.
+func (m worldMessage) questioner(q permissionQuestion) questioner {
+	top, _ := m.page.target.Frame(m.page.ID())
+	return questioner{page: m.page, frame: m.page.frame(m.from.frameID), url: q.URL, origin: q.Origin, embedding: top.Origin, main: m.from.frameID == m.page.ID()}
+}
+
+// request answers a document that wants to do something.
+func (p *permissionPages) request(m worldMessage, q permissionQuestion) {
+	from := m.questioner(q)
+	keys, ok := requestKeys(from, q)
+	if !ok || from.frame == nil {
+		return
+	}
+	r := PermissionRequest{
+		Permission: q.Permission, WebContents: m.page, Frame: from.frame, RequestingURL: customURL(from.url),
+		RequestingOrigin: slashed(from.origin), EmbeddingOrigin: slashed(from.embedding), IsMainFrame: from.main, MediaTypes: q.MediaTypes,
+	}
+	if q.Permission == PermissionMedia {
+		r.SecurityOrigin = r.RequestingOrigin
+	}
+	asked := time.Now()
+	granted, ok := p.decider.request(m.from.life, r)
+	if !ok {
+		return
+	}
+	if granted {
+		p.grant(m, q, keys)
+	}
+	to := m.from.address(permissionObject)
+	if q.Active && time.Since(asked) > time.Second {
+		to.params["userGesture"] = true // or the handler's time would cost the page what the user has done
+	}
+	to.deliver(m.from.life, "answer", permissionAnswer{ID: q.ID, Permission: q.Permission, Granted: granted})
+}
+
+// requestKeys are what has to be granted in Chromium for a request. It is false
+// for what a document cannot ask for.
+func requestKeys(from questioner, q permissionQuestion) (keys []nativeKey, ok bool) {
+	var descriptors []permissions.Descriptor
+	switch p := q.Permission; {
+	case p == PermissionMedia:
+		for _, mediaType := range q.MediaTypes {
+			descriptors = append(descriptors, mediaDescriptors(mediaType)...)
+		}
+	case p == PermissionStorageAccess:
+		return from.keys(from.origin, permissions.Native(p)), true
+	case slices.Contains(askedFor, p):
+		descriptors = permissions.Native(p)
+	case p != PermissionFullscreen && p != PermissionMediaKeySystem && p != PermissionNotifications && p != PermissionIdleDetection:
+		return nil, false
+	}
+	return from.keys("", descriptors), true
+}
+
+func mediaDescriptors(mediaType string) []permissions.Descriptor {
+	if mediaType == permissions.Audio {
+		return []permissions.Descriptor{{Name: "microphone"}}
+	}
+	return []permissions.Descriptor{{Name: "camera"}, {Name: "camera", PanTiltZoom: true}}
+}
+
+// keys are those of descriptors for the page. There are none for an opaque origin.
+func (q questioner) keys(embedded string, descriptors []permissions.Descriptor) (keys []nativeKey) {
+	if q.embedding == "" || q.embedding == "null" || q.embedding == "://" {
+		return nil
+	}
+	for _, d := range descriptors {
+		keys = append(keys, nativeKey{q.embedding, embedded, d})
+	}
+	return keys
+}
+
+// grant lets Chromium do what a document has asked for, until it is done or gone.
+func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nativeKey) {
+	release := p.decider.native.hold(keys)
+	id := grantID{m.from, q.ID}
+	if q.Permission == PermissionFullscreen {
+		p.permitAbove(m, q.ID, true)
+	}
+	p.mu.Lock()
+	p.grants[id] = func() {
+		release()
+		if q.Permission == PermissionFullscreen {
+			go p.permitAbove(m, q.ID, false)
+		}
+	}
+	p.mu.Unlock()
+	context.AfterFunc(m.from.life, func() { p.takeBack(id) })
+}
+
+// takeBack ends a grant, if there is one.
+func (p *permissionPages) takeBack(id grantID) {
+	p.mu.Lock()
+	release := p.grants[id]
+	delete(p.grants, id)
+	p.mu.Unlock()
+	if release != nil {
+		release()
+	}
+}
+
+// permitAbove tells the frames around one that it may be in fullscreen, or no longer:
+// they are in fullscreen with it.
+func (p *permissionPages) permitAbove(m worldMessage, id int, given bool) {
+	permit := fmt.Sprintf("%s %d", m.from.frameID, id)
+	parents := map[string]string{}
+	for _, f := range m.page.target.Frames() {
+		parents[f.ID] = f.ParentID
+	}
+	above := map[string]bool{}
+	for frame := parents[m.from.frameID]; frame != ""; frame = parents[frame] {
+		above[frame] = true
+	}
+	for _, in := range m.page.contexts.inWorld(permissionWorld) {
+		if above[in.frameID] {
+			in.address(permissionObject).deliver(in.life, "permit", permit, given)
+		}
+	}
+}
+
+// check answers a document that asks what it may do.
+func (p *permissionPages) check(m worldMessage, q permissionQuestion) {
+	answer := permissionAnswer{ID: q.ID}
+	if about, ok := permissions.FromQuery(q.Descriptor); ok {
+		answer.State = permissionState(p.decider.checked(m.from.life, m.questioner(q).check(about)))
+	}
+	m.from.address(permissionObject).deliver(m.from.life, "answer", answer)
+}
+
+// devices lets a document see the names of its cameras and microphones as far as
+// it is permitted.
+func (p *permissionPages) devices(m worldMessage, q permissionQuestion) {
+	from := m.questioner(q)
+	var keys []nativeKey
+	for _, mediaType := range []string{permissions.Audio, permissions.Video} {
+		if p.decider.checked(m.from.life, from.check(permissions.Query{Permission: PermissionMedia, MediaType: mediaType})) {
+			keys = append(keys, from.keys("", mediaDescriptors(mediaType))...)
+		}
+	}
+	p.grant(m, q, keys)
+	m.from.address(permissionObject).deliver(m.from.life, "answer", permissionAnswer{ID: q.ID})
+}
+
+// paused answers a script that has stopped to know what it may do.
+func (p *permissionPages) paused(ctx context.Context, t *cdp.Target, e cdp.Event) {
+	resume := cdp.Command{Session: t.Session, Method: "Debugger.resume"}
+	var ev struct {
+		CallFrames []struct {
+			ID  string `json:"callFrameId"`
+			URL string `json:"url"`
+		} `json:"callFrames"`
+	}
+	if jsonv2.Unmarshal(e.Params, &ev, jsonv2.AllowInvalidUTF8(true)) != nil || len(ev.CallFrames) == 0 || ev.CallFrames[0].URL != permissions.ScriptURL {
+		t.Session.Conn().Send(resume)
+		return
+	}
+	stopped := func(expression string) cdp.Command {
+		return cdp.Command{Session: t.Session, Method: "Debugger.evaluateOnCallFrame", Params: map[string]any{"callFrameId": ev.CallFrames[0].ID, "expression": expression, "returnByValue": true, "silent": true}}
+	}
+	state := permissionState(false)
+	read := stopped("JSON.stringify({...question, url: location.href, origin: self.origin})")
+	var result struct {
+		Result struct {
+			Value string `json:"value"`
+		} `json:"result"`
+	}
+	var q permissionQuestion
+	if callRenderer(ctx, t, read.Method, read.Params, &result) == nil && jsonv2.Unmarshal([]byte(result.Result.Value), &q, jsonv2.AllowInvalidUTF8(true)) == nil {
+		about, ok := permissions.FromQuery(q.Descriptor)
+		if q.Permission != "" {
+			about, ok = permissions.Query{Permission: q.Permission}, true
+		}
+		from := questioner{url: q.URL, origin: q.Origin, embedding: q.Origin}
+		if ok {
+			state = permissionState(p.decider.checked(ctx, from.check(about)))
+		}
+	}
+	t.Session.Conn().Send(stopped(fmt.Sprintf("answer.state = %q", state)), resume)
+}

@@ -1,0 +1,154 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// granting is a request handler that grants these and remembers what it was asked.
+type granting struct {
+	mu    sync.Mutex
+	asked []PermissionRequest
+	all   []Permission
+}
+
+func grants(all ...Permission) *granting { return &granting{all: all} }
+
+func (g *granting) handle(_ context.Context, r PermissionRequest) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = append(g.asked, r)
+	return slices.Contains(g.all, r.Permission)
+}
+
+func (g *granting) requests() []PermissionRequest {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.asked)
+}
+
+// last is what was asked for last.
+func (g *granting) last(t testing.TB) PermissionRequest {
+	t.Helper()
+	requests := g.requests()
+	if len(requests) == 0 {
+		t.Fatal("the handler was not asked")
+	}
+	return requests[len(requests)-1]
+}
+
+// permissionPage is a page of https with a position, on which the user has just
+// done something.
+func permissionPage(t testing.TB, s *Session, host string) *WebContents {
+	t.Helper()
+	page := testPage(t, s, sharedServer(t).TLSURL(host, "/"))
+	if err := page.call(testContext(t), "Emulation.setGeolocationOverride", map[string]float64{"latitude": 1, "longitude": 2, "accuracy": 3}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return page
+}
+
+// gestured is the value of an expression that runs as if the user had done something.
+func gestured(t testing.TB, page *WebContents, expression string) string {
+	t.Helper()
+	var r struct {
+		Result struct {
+			Value any `json:"value"`
+		} `json:"result"`
+	}
+	params := map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true}
+	if err := page.renderer(testContext(t), "Runtime.evaluate", params, &r); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(r.Result.Value)
+}
+
+// outcome is an expression whose value says how a promise ended.
+func outcome(call string) string {
+	return `Promise.resolve().then(() => ` + call + `).then(v => typeof v === "object" ? "ok" : String(v ?? "ok"), e => e.name + ": " + e.message)`
+}
+
+const (
+	locate     = `new Promise((ok, no) => navigator.geolocation.getCurrentPosition(p => ok("at " + p.coords.latitude), e => no({name: e.constructor.name + e.code, message: e.message})))`
+	everyState = `Promise.all(["geolocation", "notifications", "camera", "microphone", "clipboard-read", "clipboard-write", "midi", "persistent-storage", "idle-detection", "window-management", "screen-wake-lock", "local-fonts"].map(name => navigator.permissions.query({name}).then(s => s.state))).then(all => [...new Set(all), Notification.permission].join())`
+)
+
+func TestPermissions_CX10_EverythingIsGrantedWithoutHandlers(t *testing.T) {
+	for _, kind := range sessionKinds {
+		t.Run(kind, func(t *testing.T) {
+			page := permissionPage(t, testSession(t, kind), "a.test")
+			want(t, page, everyState, "granted,granted")
+			want(t, page, locate, "at 1")
+		})
+	}
+}
+
+// permissionCall is a call that a page makes, and what it sees when it is refused.
+type permissionCall struct {
+	permission    Permission
+	call          string
+	granted       string
+	refused       string
+	withoutSource bool // this machine has none
+}
+
+var permissionCalls = []permissionCall{
+	{permission: PermissionGeolocation, call: locate, granted: "at 1", refused: "GeolocationPositionError1: User denied Geolocation"},
+	{permission: PermissionNotifications, call: `Notification.requestPermission()`, granted: "granted", refused: "denied"},
+	{permission: PermissionClipboardSanitizedWrite, call: `navigator.clipboard.writeText("x")`, granted: "ok", refused: "NotAllowedError: Failed to execute 'writeText' on 'Clipboard': Write permission denied."},
+	{permission: PermissionClipboardRead, call: `navigator.clipboard.readText().then(() => "ok")`, granted: "ok", refused: "NotAllowedError: Failed to execute 'readText' on 'Clipboard': Read permission denied."},
+	{permission: PermissionIdleDetection, call: `IdleDetector.requestPermission()`, granted: "granted", refused: "denied"},
+	{permission: PermissionWindowManagement, call: `getScreenDetails()`, granted: "ok", refused: "NotAllowedError: Permission denied."},
+	{permission: PermissionScreenWakeLock, call: `navigator.wakeLock.request()`, granted: "ok", refused: "NotAllowedError: Wake Lock permission request denied"},
+	{permission: PermissionPersistentStorage, call: `navigator.storage.persist()`, granted: "true", refused: "false"},
+	{permission: PermissionLocalFonts, call: `queryLocalFonts().then(all => all.length > 0)`, granted: "true", refused: "false"},
+	{permission: PermissionKeyboardLock, call: `navigator.keyboard.lock()`, granted: "ok", refused: "InvalidStateError: lock() request could not be registered."},
+	{permission: PermissionMediaKeySystem, call: `navigator.requestMediaKeySystemAccess("org.w3.clearkey", [{initDataTypes: ["webm"], videoCapabilities: [{contentType: "video/webm; codecs=vp8"}]}])`, granted: "ok", refused: "NotSupportedError: Unsupported keySystem or supportedConfigurations."},
+	{permission: PermissionMIDISysex, call: `navigator.requestMIDIAccess({sysex: true})`, granted: "ok", refused: "NotAllowedError: Permission to use Web MIDI API was not granted.", withoutSource: true},
+	{permission: PermissionMIDI, call: `navigator.requestMIDIAccess()`, granted: "ok", refused: "NotAllowedError: Permission to use Web MIDI API was not granted.", withoutSource: true},
+	{permission: PermissionFullscreen, call: `document.documentElement.requestFullscreen().then(() => document.exitFullscreen())`, granted: "ok", refused: "TypeError: Permissions check failed"},
+	{permission: PermissionPointerLock, call: `document.documentElement.requestPointerLock().then(() => document.exitPointerLock())`, granted: "ok", refused: "NotAllowedError: Permission denied"},
+}
+
+func TestPermissions_EachRequestIsAnsweredByTheHandler(t *testing.T) {
+	yes, no := namedSession(t, "yes"), namedSession(t, "no")
+	granted, refused := grants(), grants()
+	for _, c := range permissionCalls {
+		granted.all = append(granted.all, c.permission)
+	}
+	yes.SetPermissionRequestHandler(granted.handle)
+	no.SetPermissionRequestHandler(refused.handle)
+	allowed, denied := permissionPage(t, yes, "a.test"), permissionPage(t, no, "a.test")
+	for _, c := range permissionCalls {
+		t.Run(string(c.permission), func(t *testing.T) {
+			if err := denied.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			if got := gestured(t, denied, outcome(c.call)); got != c.refused {
+				t.Errorf("refused: %q, want %q", got, c.refused)
+			}
+			if r := refused.last(t); r.Permission != c.permission || r.WebContents != denied || !r.IsMainFrame || r.RequestingOrigin != originOfPage(t, denied)+"/" || r.EmbeddingOrigin != r.RequestingOrigin || r.RequestingURL != denied.URL() || r.Frame.ID != denied.ID() {
+				t.Errorf("the handler was asked %+v", r)
+			}
+			if err := allowed.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			got := gestured(t, allowed, outcome(c.call))
+			if c.withoutSource && strings.HasPrefix(got, "InvalidStateError: Platform dependent") {
+				got = c.granted
+			}
+			if got != c.granted {
+				t.Errorf("granted: %q, want %q", got, c.granted)
+			}
+		})
+	}
+}
+
+func originOfPage(t testing.TB, page *WebContents) string {
+	t.Helper()
+	return evaluated[string](t, page, "self.origin")
+}

@@ -1,0 +1,50 @@
+// Lets the program say what a page, frame or worker is told that it may do. query
+// gives the state of a descriptor, notifications that of notifications, at once;
+// undefined leaves it to Chromium. The result is to be called when answers may
+// have changed.
+(replace, { query, notifications }) => {
+  const states = new WeakMap();
+  const inUse = new Set(); // weak references
+  let announced;
+
+  const follow = (status, descriptor, state) => {
+    states.set(status, { descriptor, state });
+    inUse.add(new WeakRef(status));
+    // Chromium's own state changes while something is granted.
+    status.addEventListener('change', (event) => {
+      if (event !== announced) event.stopImmediatePropagation();
+    });
+  };
+  replace(globalThis.Permissions?.prototype, 'query', {
+    apply: async (native, self, args) => {
+      const status = await Reflect.apply(native, self, args);
+      const { name, sysex, userVisibleOnly, allowWithoutSanitization, allowWithoutGesture, panTiltZoom } = args[0];
+      const descriptor = { name, sysex, userVisibleOnly, allowWithoutSanitization, allowWithoutGesture, panTiltZoom };
+      const state = await query(descriptor);
+      if (state) follow(status, descriptor, state);
+      return status;
+    },
+  });
+  replace(globalThis.PermissionStatus?.prototype, 'state', {
+    apply: (native, self, args) => states.get(self)?.state ?? Reflect.apply(native, self, args),
+  });
+  replace(globalThis.Notification, 'permission', {
+    apply: (native, self, args) => notifications() ?? Reflect.apply(native, self, args),
+  });
+
+  return () => {
+    for (const reference of inUse) {
+      const status = reference.deref();
+      if (status) review(status);
+      else inUse.delete(reference);
+    }
+  };
+  async function review(status) {
+    const known = states.get(status);
+    const state = await query(known.descriptor);
+    if (!state || state === known.state) return;
+    known.state = state;
+    announced = new Event('change');
+    status.dispatchEvent(announced);
+  }
+}

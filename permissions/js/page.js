@@ -1,0 +1,243 @@
+// Lets the program decide what a page may do before Chromium does it. It runs in
+// the page's own world, before its scripts, in every frame, and is no wall:
+// Chromium itself denies what goes round it.
+(replace, checks, channel) => {
+  const { apply } = Reflect;
+  const { parse, stringify } = JSON;
+  const { addEventListener, dispatchEvent } = EventTarget.prototype;
+  const { get: detailOf } = Object.getOwnPropertyDescriptor(CustomEvent.prototype, 'detail');
+  const { stopImmediatePropagation } = Event.prototype;
+  const EventType = Event, MessageEvent = CustomEvent;
+
+  // Both worlds have the same object performance, and document.open() leaves its
+  // listeners alone.
+  const say = (name, detail) => apply(dispatchEvent, performance, [new MessageEvent(`${channel}-${name}`, { detail, cancelable: true })]);
+  const hear = (name, listener) =>
+    apply(addEventListener, performance, [`${channel}-${name}`, (event) => {
+      apply(stopImmediatePropagation, event, []);
+      listener(event);
+    }]);
+
+  if (!say('present')) return; // it is here already
+  hear('present', (event) => event.preventDefault());
+
+  const waiting = new Map();
+  let last = 0;
+  const tell = (message) => say('question', stringify(message));
+  hear('answer', (event) => {
+    const answer = parse(apply(detailOf, event, []));
+    waiting.get(answer.id)?.(answer);
+    waiting.delete(answer.id);
+  });
+
+  const ask = (kind, question) => new Promise((resolve) => {
+    const id = ++last;
+    waiting.set(id, resolve);
+    tell({ kind, id, ...question });
+  });
+  // askNow is answered before it returns.
+  const askNow = (kind, question) => {
+    const id = ++last;
+    let answer = {};
+    waiting.set(id, (given) => { answer = given; });
+    tell({ kind, id, ...question });
+    waiting.delete(id);
+    return answer;
+  };
+  const done = (id) => tell({ kind: 'done', id });
+
+  // whenGranted runs what Chromium does when the program has said yes, and refused
+  // when it has said no.
+  const whenGranted = async (question, native, refused) => {
+    const { granted, id } = await ask('request', question);
+    if (!granted) return refused();
+    try {
+      const result = await native();
+      if (!question.lasting) done(id);
+      return result;
+    } catch (error) {
+      done(id);
+      throw error;
+    }
+  };
+  const refusal = (name, message) => () => { throw new DOMException(message, name); };
+
+  // gate lets a function that returns a promise wait for the program. question
+  // is undefined for a call that Chromium refuses, or grants, without asking
+  // anybody.
+  const gate = (object, name, question, refused) =>
+    replace(object, name, {
+      apply: (native, self, args) => {
+        const call = () => apply(native, self, args);
+        const asked = question(args);
+        return asked ? whenGranted(asked, call, refused) : call();
+      },
+    });
+
+  const active = () => navigator.userActivation?.isActive;
+  const allowed = (feature) => document.featurePolicy?.allowsFeature(feature) ?? true;
+  const always = (permission) => () => ({ permission });
+  const inOriginOfTop = () => {
+    try {
+      return top.origin === self.origin && !!top.document;
+    } catch {
+      return false;
+    }
+  };
+
+  // Camera and microphone.
+  const media = (constraints) => {
+    const mediaTypes = ['audio', 'video'].filter((type) => constraints?.[type]);
+    const permitted = mediaTypes.every((type) => allowed(type === 'audio' ? 'microphone' : 'camera'));
+    if (mediaTypes.length === 0 || !permitted) return undefined;
+    // Chromium ends the tracks when the permission is taken back.
+    return { permission: 'media', mediaTypes, lasting: true };
+  };
+  const mediaDevices = globalThis.MediaDevices?.prototype;
+  gate(mediaDevices, 'getUserMedia', ([constraints]) => media(constraints), refusal('NotAllowedError', 'Permission denied'));
+  for (const name of ['getUserMedia', 'webkitGetUserMedia']) {
+    replace(Navigator.prototype, name, {
+      apply: (native, self, args) => {
+        const [constraints, succeeded, failed] = args;
+        const question = media(constraints);
+        if (!question || typeof succeeded !== 'function' || typeof failed !== 'function') return apply(native, self, args);
+        whenGranted(
+          question,
+          () => new Promise((resolve, reject) => apply(native, self, [constraints, resolve, reject])),
+          refusal('NotAllowedError', 'Permission denied'),
+        ).then(succeeded, failed);
+      },
+    });
+  }
+  // The names of the devices are for those who may use them.
+  replace(mediaDevices, 'enumerateDevices', {
+    apply: async (native, self, args) => {
+      const { id } = await ask('devices');
+      try {
+        return await apply(native, self, args);
+      } finally {
+        done(id);
+      }
+    },
+  });
+
+  // Geolocation. A watch has a number at once, before anybody has answered.
+  const watches = new Map();
+  let lastWatch = 0;
+  const locates = ([succeeded, failed]) => typeof succeeded === 'function' && (failed == null || typeof failed === 'function') && isSecureContext && allowed('geolocation');
+  const locationRefused = (failed) => {
+    const error = Object.create(GeolocationPositionError.prototype, { code: { value: 1 }, message: { value: 'User denied Geolocation' } });
+    failed?.(error);
+  };
+  const geolocation = globalThis.Geolocation?.prototype;
+  replace(geolocation, 'getCurrentPosition', {
+    apply: (native, self, args) => {
+      if (!locates(args)) return apply(native, self, args);
+      const [succeeded, failed, options] = args;
+      const located = () => new Promise((resolve) => {
+        const ends = (then) => (value) => { resolve(); then?.(value); };
+        apply(native, self, [ends(succeeded), ends(failed), options]);
+      });
+      whenGranted({ permission: 'geolocation' }, located, () => locationRefused(failed));
+    },
+  });
+  replace(geolocation, 'watchPosition', {
+    apply: (native, self, args) => {
+      if (!locates(args)) return apply(native, self, args);
+      const watch = ++lastWatch;
+      watches.set(watch, 0);
+      const begin = () => {
+        if (watches.has(watch)) watches.set(watch, apply(native, self, args));
+      };
+      whenGranted({ permission: 'geolocation', lasting: true }, begin, () => locationRefused(args[1]));
+      return watch;
+    },
+  });
+  replace(geolocation, 'clearWatch', {
+    apply: (native, self, args) => {
+      const running = watches.get(args[0]);
+      watches.delete(args[0]);
+      return apply(native, self, running ? [running] : args);
+    },
+  });
+
+  // Functions whose promise is rejected when the program says no.
+  const clipboard = globalThis.Clipboard?.prototype;
+  for (const name of ['read', 'readText']) {
+    gate(clipboard, name, () => allowed('clipboard-read') ? { permission: 'clipboard-read' } : undefined,
+      refusal('NotAllowedError', `Failed to execute '${name}' on 'Clipboard': Read permission denied.`));
+  }
+  for (const name of ['write', 'writeText']) {
+    gate(clipboard, name, () => allowed('clipboard-write') ? { permission: 'clipboard-sanitized-write' } : undefined,
+      refusal('NotAllowedError', `Failed to execute '${name}' on 'Clipboard': Write permission denied.`));
+  }
+  gate(Navigator.prototype, 'requestMIDIAccess', ([options]) => allowed('midi') ? { permission: options?.sysex ? 'midiSysex' : 'midi', lasting: true } : undefined,
+    refusal('NotAllowedError', 'Permission to use Web MIDI API was not granted.'));
+  gate(Navigator.prototype, 'requestMediaKeySystemAccess', always('mediaKeySystem'),
+    refusal('NotSupportedError', 'Unsupported keySystem or supportedConfigurations.'));
+  gate(globalThis.Keyboard?.prototype, 'lock', always('keyboardLock'),
+    refusal('InvalidStateError', 'lock() request could not be registered.'));
+  gate(globalThis.WakeLock?.prototype, 'request', ([type = 'screen']) => type === 'screen' && allowed('screen-wake-lock') ? { permission: 'screen-wake-lock' } : undefined,
+    refusal('NotAllowedError', 'Wake Lock permission request denied'));
+  gate(globalThis, 'getScreenDetails', () => allowed('window-management') ? { permission: 'window-management' } : undefined,
+    refusal('NotAllowedError', 'Permission denied.'));
+  gate(mediaDevices, 'selectAudioOutput', always('speaker-selection'), refusal('NotAllowedError', 'Permission denied'));
+  gate(Document.prototype, 'requestStorageAccess', () => inOriginOfTop() ? undefined : { permission: 'storage-access', lasting: true },
+    refusal('NotAllowedError', 'requestStorageAccess not allowed'));
+  gate(Document.prototype, 'requestStorageAccessFor', always('top-level-storage-access'),
+    refusal('NotAllowedError', 'requestStorageAccessFor not allowed'));
+  gate(globalThis.SyncManager?.prototype, 'register', always('background-sync'), refusal('NotAllowedError', 'Permission denied.'));
+  gate(globalThis.PeriodicSyncManager?.prototype, 'register', always('periodic-background-sync'), refusal('NotAllowedError', 'Permission denied.'));
+  gate(globalThis.BackgroundFetchManager?.prototype, 'fetch', always('background-fetch'), refusal('TypeError', 'Permission denied.'));
+
+  // Functions whose promise tells the answer.
+  gate(globalThis.StorageManager?.prototype, 'persist', always('persistent-storage'), () => false);
+  gate(globalThis, 'queryLocalFonts', () => allowed('local-fonts') ? { permission: 'local-fonts' } : undefined, () => []);
+  const tells = (object, permission, may) =>
+    replace(object, 'requestPermission', {
+      apply: (native, self, args) => {
+        if (!may()) return apply(native, self, args);
+        return ask('request', { permission }).then(({ granted, id }) => {
+          done(id);
+          const state = granted ? 'granted' : 'denied';
+          if (typeof args[0] === 'function') args[0](state);
+          return state;
+        });
+      },
+    });
+  tells(globalThis.Notification, 'notifications', () => isSecureContext && inOriginOfTop());
+  tells(globalThis.IdleDetector, 'idle-detection', () => active() && allowed('idle-detection'));
+
+  // Fullscreen and pointer lock.
+  const fails = (element, type) => apply(dispatchEvent, element, [new EventType(type, { bubbles: true, composed: true })]);
+  const enter = (object, name, permission, may, refused) =>
+    replace(object, name, {
+      apply: (native, self, args) => {
+        if (!(self instanceof Element) || !may()) return apply(native, self, args);
+        const entered = whenGranted({ permission }, () => apply(native, self, args), () => refused(self));
+        if (name === 'requestFullscreen' || name === 'requestPointerLock') return entered;
+        entered.catch(() => {}); // the older functions return nothing
+      },
+    });
+  const mayBeFullscreen = () => document.fullscreenEnabled && (active() || document.fullscreenElement);
+  const fullscreenRefused = (element) => {
+    fails(element, 'fullscreenerror');
+    throw new TypeError('Permissions check failed');
+  };
+  for (const name of ['requestFullscreen', 'webkitRequestFullscreen', 'webkitRequestFullScreen']) {
+    enter(Element.prototype, name, 'fullscreen', mayBeFullscreen, fullscreenRefused);
+  }
+  for (const name of ['webkitEnterFullscreen', 'webkitEnterFullScreen']) {
+    enter(HTMLVideoElement.prototype, name, 'fullscreen', mayBeFullscreen, fullscreenRefused);
+  }
+  enter(Element.prototype, 'requestPointerLock', 'pointerLock', () => active() || document.pointerLockElement, (element) => {
+    fails(element.ownerDocument, 'pointerlockerror');
+    throw new DOMException('Permission denied', 'NotAllowedError');
+  });
+
+  const changed = checks(replace, {
+    query: async (descriptor) => (await ask('check', { descriptor })).state,
+    notifications: () => (isSecureContext && inOriginOfTop() ? askNow('now', { permission: 'notifications' }).state : undefined),
+  });
+  hear('changed', changed);
+}
