@@ -133,7 +133,7 @@ func (p *permissionPages) bring(t *cdp.Target, at *permissionTarget) (commands [
 		at.stop = p.follow(t)
 		commands = append(commands,
 			cdp.Command{Session: t.Session, Method: "Debugger.enable"},
-			cdp.Command{Session: t.Session, Method: "Debugger.setBlackboxPatterns", Params: map[string]any{"patterns": []string{"^(?!" + permissions.ScriptURL + "$)"}}})
+			cdp.Command{Session: t.Session, Method: "Debugger.setBlackboxPatterns", Params: map[string]any{"patterns": []string{"^(?!" + permissions.ScriptURL + "$)"}, "skipAnonymous": true}})
 	case !p.checks && at.stop != nil:
 		at.stop()
 		at.stop = nil
@@ -439,16 +439,14 @@ func (p *permissionPages) devices(m worldMessage, q permissionQuestion) {
 
 // paused answers a script that has stopped to know what it may do.
 func (p *permissionPages) paused(ctx context.Context, t *cdp.Target, e cdp.Event) {
-	resume := cdp.Command{Session: t.Session, Method: "Debugger.resume"}
 	var ev struct {
 		CallFrames []struct {
-			ID  string `json:"callFrameId"`
-			URL string `json:"url"`
+			ID string `json:"callFrameId"`
 		} `json:"callFrames"`
+		HitBreakpoints []string `json:"hitBreakpoints"`
 	}
-	if jsonv2.Unmarshal(e.Params, &ev, jsonv2.AllowInvalidUTF8(true)) != nil || len(ev.CallFrames) == 0 || ev.CallFrames[0].URL != permissions.ScriptURL {
-		t.Session.Conn().Send(resume)
-		return
+	if jsonv2.Unmarshal(e.Params, &ev, jsonv2.AllowInvalidUTF8(true)) != nil || len(ev.CallFrames) == 0 || len(ev.HitBreakpoints) > 0 {
+		return // somebody else's
 	}
 	stopped := func(expression string) cdp.Command {
 		return cdp.Command{Session: t.Session, Method: "Debugger.evaluateOnCallFrame", Params: map[string]any{"callFrameId": ev.CallFrames[0].ID, "expression": expression, "returnByValue": true, "silent": true}}
@@ -471,5 +469,7 @@ func (p *permissionPages) paused(ctx context.Context, t *cdp.Target, e cdp.Event
 			state = permissionState(p.decider.checked(ctx, from.check(about)))
 		}
 	}
-	t.Session.Conn().Send(stopped(fmt.Sprintf("answer.state = %q", state)), resume)
+	write := stopped(fmt.Sprintf("answer.state = %q", state))
+	callRenderer(ctx, t, write.Method, write.Params, nil) // Debugger.resume would overtake it
+	t.Session.Conn().Send(cdp.Command{Session: t.Session, Method: "Debugger.resume"})
 }
