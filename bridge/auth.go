@@ -4,10 +4,10 @@ import (
 	"context"
 	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // AuthRequest is the question of a server, or of a proxy, who asks for a
@@ -107,7 +107,7 @@ func (a *authentication) answer(ctx context.Context, p *cdp.PausedRequest) *cdp.
 	challenge := p.AuthChallenge
 	r.IsProxy, r.Scheme, r.Realm = challenge.Source == "Proxy", challenge.Scheme, challenge.Realm
 	if origin, err := url.Parse(challenge.Origin); err == nil {
-		r.Host, r.Port = origin.Hostname(), port(origin)
+		r.Host, r.Port = origin.Hostname(), hostport.Port(origin)
 	}
 	if page := p.Target.Page(); page != nil {
 		r.WebContents = a.session.page(page.ID())
@@ -152,18 +152,4 @@ func (a *authentication) isFirst(request string) bool {
 	}
 	a.asked = append(a.asked, request)
 	return true
-}
-
-// port is the port of a URL, the scheme's own where it names none.
-func port(u *url.URL) int {
-	if n, err := strconv.Atoi(u.Port()); err == nil {
-		return n
-	}
-	switch u.Scheme {
-	case "http", "ws":
-		return 80
-	case "https", "wss":
-		return 443
-	}
-	return 0
 }

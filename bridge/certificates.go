@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cdpbridge/cdpbridge/gateway"
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // Certificate is a certificate of a server, as Electron describes it.
@@ -82,7 +83,7 @@ func (o *outlet) serverChain(ctx context.Context, address string) ([]*x509.Certi
 func (o *outlet) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	if o.session.errNoOutlet("") != nil {
 		var d net.Dialer
-		return d.DialContext(ctx, "tcp", serverOf(u.String()))
+		return d.DialContext(ctx, "tcp", hostport.Of(u))
 	}
 	g, err := o.open()
 	if err != nil {

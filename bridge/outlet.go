@@ -7,10 +7,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
+	"strconv"
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/gateway"
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // outlet is a session's way out: its gateway, its settings, and what leads
@@ -211,7 +212,7 @@ func (o *outlet) lead(ctx context.Context, at *place) error {
 			scope: "regular",
 			value: {mode: "fixed_servers", rules: {singleProxy: {host, port}, bypassList: ["<-loopback>"]}},
 		})`
-		host, port := splitAddr(g.Addr())
+		host, port := hostport.Split(g.Addr())
 		if err := at.inExtension(ctx, helperExtension, set, nil, host, port); err != nil {
 			return fmt.Errorf("leading Chromium to the gateway: %w", err)
 		}
@@ -258,14 +259,6 @@ func (o *outlet) trust(ctx context.Context) error {
 	return at.trust(ctx)
 }
 
-func splitAddr(addr string) (host string, port int) {
-	a, err := net.ResolveTCPAddr("tcp", addr)
-	if err != nil {
-		return addr, 0
-	}
-	return a.IP.String(), a.Port
-}
-
 // allow lets the session's own Chromium in, and no other program of the machine,
 // where the system tells who comes.
 func (o *outlet) allow(p gateway.Peer) error {
@@ -281,7 +274,7 @@ func (o *outlet) allow(p gateway.Peer) error {
 
 // credentials asks the session's handler on behalf of a proxy.
 func (o *outlet) credentials(ctx context.Context, c gateway.ProxyChallenge) (user, password string, ok bool) {
-	host, port := splitHostPort(c.Proxy.Addr)
+	host, port := hostport.Split(c.Proxy.Addr)
 	given, ok := o.session.auth.ask(ctx, AuthRequest{
 		URL: proxyURL(c.Proxy), IsProxy: true, Scheme: c.Scheme, Host: host, Port: port, Realm: c.Realm, FirstAttempt: !c.Rejected,
 	})
@@ -289,11 +282,6 @@ func (o *outlet) credentials(ctx context.Context, c gateway.ProxyChallenge) (use
 }
 
 func proxyURL(h gateway.Hop) string { return string(h.Kind) + "://" + h.Addr + "/" }
-
-func splitHostPort(addr string) (host string, number int) {
-	u := url.URL{Scheme: "http", Host: addr}
-	return u.Hostname(), port(&u)
-}
 
 // Route decides how the session reaches a URL. It is the gateway's resolver.
 func (o *outlet) Route(ctx context.Context, u *url.URL) (gateway.Route, error) {
@@ -339,7 +327,7 @@ func (o *outlet) ask(ctx context.Context, decide ProxyFunc, u *url.URL) (gateway
 // proxy: the gateway, which knows the server.
 func (o *outlet) serverIP(url, ip string, port int) string {
 	g := o.present()
-	if g == nil || net.JoinHostPort(ip, fmt.Sprint(port)) != g.Addr() {
+	if g == nil || net.JoinHostPort(ip, strconv.Itoa(port)) != g.Addr() {
 		return ip
 	}
 	addr, _ := g.RemoteAddr(serverOf(url))
@@ -349,8 +337,8 @@ func (o *outlet) serverIP(url, ip string, port int) string {
 // serverOf is the host:port of a URL, as the gateway names servers.
 func serverOf(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" {
+	if err != nil {
 		return ""
 	}
-	return net.JoinHostPort(strings.ToLower(u.Hostname()), fmt.Sprint(port(u)))
+	return hostport.Of(u)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 const (
@@ -176,7 +178,7 @@ func (g *Gateway) DialContext(ctx context.Context, u *url.URL) (net.Conn, error)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(g.ctx, func() { cancel(ErrClosed) })()
-	o, target := g.settings(), hostport(u)
+	o, target := g.settings(), hostport.Of(u)
 	route, err := o.route(ctx, u)
 	if err != nil {
 		g.tell(target, err)
@@ -227,22 +229,6 @@ func (c *countedConn) NetConn() net.Conn { return c.Conn }
 
 // CloseWrite ends what is sent.
 func (c *countedConn) CloseWrite() error { return halfClose(c.Conn) }
-
-// hostport is where a URL's server is.
-func hostport(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = defaultPort(u.Scheme)
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
-func defaultPort(scheme string) string {
-	if strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "wss") {
-		return "443"
-	}
-	return "80"
-}
 
 // badHops remembers the proxies that failed where another way worked.
 type badHops struct {
