@@ -88,6 +88,7 @@ type Browser struct {
 	streams     *localStreams
 	schemes     schemes
 	hostRules   gateway.HostRules
+	trustedKeys []string       // hashes, as the switch has them
 	systemProxy *gateway.Proxy // of sessions without settings of their own
 	authority   func() (*gateway.Authority, error)
 
@@ -161,7 +162,11 @@ func newBrowser(o Options) *Browser {
 	if o.ClientsPerHost <= 0 {
 		o.ClientsPerHost = 32
 	}
-	b := &Browser{opts: o, log: o.Logger, pooling: newTurn(), streams: newLocalStreams(), schemes: newSchemes(o.PrivilegedSchemes), sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{}}
+	b := &Browser{
+		opts: o, log: o.Logger, pooling: newTurn(),
+		streams: newLocalStreams(), schemes: newSchemes(o.PrivilegedSchemes), trustedKeys: o.trustedKeys(),
+		sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{},
+	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

@@ -358,20 +358,16 @@ func first(names []string) string {
 	return names[0]
 }
 
-// trustedKeys is the switch with the keys whose certificates Chromium accepts
-// without looking at them.
-const trustedKeys = "--ignore-certificate-errors-spki-list="
+// trustedKeys are the keys whose certificates Chromium was started to accept.
+func (o Options) trustedKeys() []string {
+	list, _ := lastSwitch(o.Args, trustedKeysSwitch)
+	return strings.Split(list, ",")
+}
 
 // trustsKey reports whether Chromium was started to trust a key of a chain.
 func (b *Browser) trustsKey(chain []*x509.Certificate) bool {
-	var keys []string
-	for _, arg := range b.opts.Args {
-		if list, ok := strings.CutPrefix(arg, trustedKeys); ok {
-			keys = strings.Split(list, ",") // Chromium takes the last
-		}
-	}
 	return slices.ContainsFunc(chain, func(c *x509.Certificate) bool {
 		hash := sha256.Sum256(c.RawSubjectPublicKeyInfo)
-		return slices.Contains(keys, base64.StdEncoding.EncodeToString(hash[:]))
+		return slices.Contains(b.trustedKeys, base64.StdEncoding.EncodeToString(hash[:]))
 	})
 }

@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"net/url"
-	"strings"
 
 	"github.com/cdpbridge/cdpbridge/gateway"
 )
@@ -141,17 +140,8 @@ func systemProxy(o gateway.ProxyOptions) *gateway.Proxy {
 	return proxy
 }
 
-// hostRulesSwitch maps host names for Chromium, and for what the bridge does in
-// its place.
-const hostRulesSwitch = "--host-resolver-rules="
-
 func (o Options) hostRules() (gateway.HostRules, error) {
-	text := ""
-	for _, arg := range o.Args {
-		if rules, ok := strings.CutPrefix(arg, hostRulesSwitch); ok {
-			text = rules // Chromium takes the last
-		}
-	}
+	text, _ := lastSwitch(o.Args, hostRulesSwitch)
 	rules, err := gateway.ParseHostRules(text)
 	if err != nil {
 		return rules, invalidArgument("%s%s: %v", hostRulesSwitch, text, err)
