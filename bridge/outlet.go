@@ -93,6 +93,13 @@ func (o *outlet) errClosed() error {
 	return nil
 }
 
+// opened is the gateway, awake or not, nil while there is none.
+func (o *outlet) opened() *gateway.Gateway {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.gateway
+}
+
 // present is the gateway if it is awake, nil otherwise.
 func (o *outlet) present() *gateway.Gateway {
 	o.mu.Lock()

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 
@@ -102,15 +103,12 @@ func (s *Session) ForceReloadProxyConfig(ctx context.Context) error {
 	if _, err := s.present(); err != nil {
 		return doing("reloading the proxy settings", err)
 	}
-	s.outlet.mu.Lock()
-	proxy, g := s.outlet.proxy, s.outlet.gateway
-	s.outlet.mu.Unlock()
-	if g != nil {
+	if g := s.outlet.opened(); g != nil {
 		g.ClearBad()
 	}
-	if proxy == nil {
-		proxy = s.browser.systemProxy
-	}
+	s.outlet.mu.Lock()
+	proxy := cmp.Or(s.outlet.proxy, s.browser.systemProxy)
+	s.outlet.mu.Unlock()
 	return doing("reloading the proxy settings", proxy.Reload(ctx))
 }
 
