@@ -60,6 +60,9 @@ func (s *Session) SetAuthHandler(handler AuthHandler) { s.auth.set(handler) }
 // is Electron's ses.clearAuthCache.
 func (s *Session) ClearAuthCache(ctx context.Context) error {
 	s.credentials.clear()
+	if g := s.outlet.opened(); g != nil {
+		g.ClearCredentials()
+	}
 	at, err := s.place(ctx)
 	if err == nil {
 		// Chromium clears them with the cookies, of whichever kind of origins:

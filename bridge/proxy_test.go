@@ -230,6 +230,15 @@ func TestSetProxy_WCO4668_ProxiesThatAskForCredentialsAreAnswered(t *testing.T) 
 			t.Errorf("%q, asked %d times more", text, len(asked))
 		}
 	})
+	t.Run("ClearAuthCache makes the proxy ask again", func(t *testing.T) {
+		if err := asking.ClearAuthCache(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		testPage(t, asking, server.URL("a.test", "/small"))
+		if r := next(t, asked); !r.IsProxy || !r.FirstAttempt {
+			t.Errorf("%+v", r)
+		}
+	})
 	testPage(t, knowing, server.TLSURL("good.test", "/"))
 	_, err := without.NewPage(testContext(t), server.TLSURL("good.test", "/"))
 	var failed *LoadError
