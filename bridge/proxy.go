@@ -45,11 +45,11 @@ type ProxyFunc func(ctx context.Context, u *url.URL) (string, error)
 // server to pages with other codes than without; the bridge tells the true one.
 // Loopback hosts are reached directly unless the bypass rules have <-loopback>.
 func (s *Session) SetProxy(ctx context.Context, c ProxyConfig) error {
-	proxy, err := gateway.NewProxy(c, s.browser.proxyOptions())
-	if err != nil {
-		return doing("setting the proxy", err)
-	}
 	return doing("setting the proxy", s.outlet.change(ctx, "a proxy", func(context.Context, *gateway.Gateway) error {
+		proxy, err := gateway.NewProxy(c, s.browser.proxyOptions())
+		if err != nil {
+			return err
+		}
 		s.outlet.decideBy(proxy, nil)
 		return nil
 	}))

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cdpbridge/cdpbridge/e2e/fixture"
+	"github.com/cdpbridge/cdpbridge/gateway"
 )
 
 // httpProxy is an HTTP proxy that leads all hosts to this machine and counts what
@@ -439,6 +440,24 @@ func TestProxy_TheSystemsHoldsWithoutSettings(t *testing.T) {
 		if got, err := s.ResolveProxy(testContext(t), "http://x.test/"); err != nil || got != "PROXY "+proxy.addr() {
 			t.Errorf("%s: %q, %v", host, got, err)
 		}
+	}
+}
+
+func TestSetProxy_WrongSettingsChangeNothing(t *testing.T) {
+	s := namedSession(t, "wrong")
+	setProxy(t, s, ProxyConfig{ProxyRules: "kept.test:3128"})
+	for _, c := range []ProxyConfig{
+		{Mode: "sideways"},
+		{ProxyRules: "gopher://proxy.test"},
+		{ProxyRules: "proxy.test", ProxyBypassRules: "http://"},
+		{PACScript: "ftp://pac.test/proxy.pac"},
+	} {
+		if err := s.SetProxy(testContext(t), c); !errors.As(err, new(*gateway.ConfigError)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if got, err := s.ResolveProxy(testContext(t), "http://x.test/"); err != nil || got != "PROXY kept.test:3128" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
