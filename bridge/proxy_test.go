@@ -405,12 +405,7 @@ func TestSetProxyFunc_DecidesEachRequest(t *testing.T) {
 }
 
 func TestSetProxy_HoldsAfterACrash(t *testing.T) {
-	server := fixture.New(t)
-	b, err := Launch(testContext(t), testOptions(server, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b, server := ownBrowser(t)
 	for name, o := range map[string]PartitionOptions{"shared": {}, "own": {OwnProcess: true}} {
 		proxy := newHTTPProxy(t, "")
 		s := sessionOf(t, b, name, o)

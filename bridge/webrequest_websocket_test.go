@@ -380,12 +380,7 @@ func chromiumsOwn(h fixture.Handshake) bool {
 }
 
 func TestWebRequest_OnlyWebSocketsThatAreListenedToLeaveChromiumsTLS(t *testing.T) {
-	server := fixture.New(t)
-	b, err := Launch(testContext(t), testOptions(server, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b, server := ownBrowser(t)
 	s := sessionOf(t, b, "own", PartitionOptions{})
 	page := testPage(t, s, server.URL("localhost", "/"))
 	own := func(host string) bool {
