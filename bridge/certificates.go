@@ -21,17 +21,26 @@ import (
 
 // Certificate is a certificate of a server, as Electron describes it.
 type Certificate struct {
-	Data         string               `json:"data"` // PEM
-	Subject      CertificatePrincipal `json:"subject"`
-	SubjectName  string               `json:"subjectName"`
-	Issuer       CertificatePrincipal `json:"issuer"`
-	IssuerName   string               `json:"issuerName"`
-	IssuerCert   *Certificate         `json:"issuerCert,omitempty"` // nil for the last one of the chain
-	SerialNumber string               `json:"serialNumber"`         // in hexadecimal
-	ValidStart   time.Time            `json:"validStart"`
-	ValidExpiry  time.Time            `json:"validExpiry"`
-	Fingerprint  string               `json:"fingerprint"` // "sha256/" and the hash in base64
+	// Data is the certificate in PEM.
+	Data string `json:"data"`
+	// Subject is whose certificate it is, and SubjectName the name of that: the
+	// common name, or else the first organization or unit.
+	Subject     CertificatePrincipal `json:"subject"`
+	SubjectName string               `json:"subjectName"`
+	// Issuer is who has signed it, and IssuerName the name of that.
+	Issuer     CertificatePrincipal `json:"issuer"`
+	IssuerName string               `json:"issuerName"`
+	// IssuerCert is the next one of the chain, nil after the last.
+	IssuerCert *Certificate `json:"issuerCert,omitempty"`
+	// SerialNumber is in hexadecimal, in upper case.
+	SerialNumber string `json:"serialNumber"`
+	// ValidStart and ValidExpiry are from when until when it is valid.
+	ValidStart  time.Time `json:"validStart"`
+	ValidExpiry time.Time `json:"validExpiry"`
+	// Fingerprint is "sha256/" and the hash of the certificate in base64.
+	Fingerprint string `json:"fingerprint"`
 
+	// X509 is the certificate as Go has it. It is beyond Electron.
 	X509 *x509.Certificate `json:"-"`
 }
 
@@ -94,6 +103,7 @@ func (o *outlet) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 
 // CertificateVerifyRequest is a server's certificate that is to be judged.
 type CertificateVerifyRequest struct {
+	// Hostname is the server that Chromium wants to reach, without its port.
 	Hostname string `json:"hostname"`
 	// Certificate is what the server sent, with its chain. ValidatedCertificate
 	// goes up to the authority that is trusted, where there is one.
@@ -114,9 +124,12 @@ type CertificateVerdict int
 
 // The verdicts.
 const (
-	AcceptCertificate CertificateVerdict = 0  // and switch certificate transparency off
-	RejectCertificate CertificateVerdict = -2 // net::ERR_FAILED
-	UseDefaultVerdict CertificateVerdict = -3 // that of the verification before
+	// AcceptCertificate accepts the certificate, whatever its fault.
+	AcceptCertificate CertificateVerdict = 0
+	// RejectCertificate refuses it with net::ERR_FAILED.
+	RejectCertificate CertificateVerdict = -2
+	// UseDefaultVerdict keeps the result of the verification before.
+	UseDefaultVerdict CertificateVerdict = -3
 )
 
 // CertificateVerifyProc judges certificates. It may take its time: the

@@ -24,16 +24,17 @@ const (
 // ProxyFunc decides by which proxies a URL is reached: of http each request, of
 // https and wss each connection, for which the URL has the path / and which can
 // carry many requests. It is asked for all that a connection can be for, also for
-// ws and wss where a page asks for https. It answers as a PAC
-// script does: "PROXY host:port; DIRECT". An error, an empty answer or one that
-// is not understood fails the request: nothing goes directly that was not told
-// to. It is called from several goroutines at once.
+// ws and wss where a page asks for https.
+//
+// It answers as a PAC script does: "PROXY host:port; DIRECT". An error, a panic,
+// an empty answer or one that is not understood fails the request: nothing goes
+// directly that was not told to. It is called from several goroutines at once.
 type ProxyFunc func(ctx context.Context, u *url.URL) (string, error)
 
 // SetProxy sets the session's proxies: Electron's ses.setProxy. Requests from now
 // on heed it, those of pages that are open included; what is under way goes on
-// as it began. Settings that are wrong are an *InvalidArgumentError or a
-// *gateway.ConfigError, and change nothing.
+// as it began. Settings that are wrong are a *gateway.ConfigError, and change
+// nothing.
 //
 // A session that was given no settings has the system's, which on Linux are the
 // variables http_proxy, https_proxy, all_proxy and no_proxy; the settings of
@@ -55,9 +56,8 @@ func (s *Session) SetProxy(ctx context.Context, c ProxyConfig) error {
 	}))
 }
 
-// SetProxyFunc makes a function decide by which proxies requests go, in the place of
-// SetProxy; nil is the system's settings. It has no counterpart in
-// Electron.
+// SetProxyFunc makes a function decide by which proxies requests go, in the place
+// of SetProxy; nil is the system's settings. It has no counterpart in Electron.
 func (s *Session) SetProxyFunc(ctx context.Context, decide ProxyFunc) error {
 	return doing("setting the proxy", s.outlet.change(ctx, "a proxy", func(context.Context, *gateway.Gateway) error {
 		s.outlet.decideBy(nil, decide)
