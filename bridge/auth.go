@@ -131,16 +131,14 @@ func (a *authentication) ask(ctx context.Context, r AuthRequest) (Credentials, b
 	if handler == nil {
 		return Credentials{}, false
 	}
-	given, _ := answered(ctx, a.session.browser, "SetAuthHandler", func() *Credentials {
-		if c, ok := handler(ctx, r); ok {
-			return &c
+	given, err := answered(ctx, a.session.browser, "SetAuthHandler", func() (Credentials, error) {
+		c, ok := handler(ctx, r)
+		if !ok {
+			return Credentials{}, errNoAnswer
 		}
-		return nil
+		return c, nil
 	})
-	if given == nil {
-		return Credentials{}, false
-	}
-	return *given, true
+	return given, err == nil
 }
 
 // isFirst reports whether a request was not asked for before, and remembers it.

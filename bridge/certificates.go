@@ -8,7 +8,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
-	"errors"
 	"net"
 	"net/url"
 	"slices"
@@ -44,14 +43,17 @@ type Certificate struct {
 	X509 *x509.Certificate `json:"-"`
 }
 
-// CertificatePrincipal is whom a certificate names.
+// CertificatePrincipal is whom a certificate names. What it does not name is
+// empty.
 type CertificatePrincipal struct {
+	// CommonName is the name itself, of a server or of an authority.
 	CommonName        string   `json:"commonName"`
 	Organizations     []string `json:"organizations"`
 	OrganizationUnits []string `json:"organizationUnits"`
-	Locality          string   `json:"locality"`
-	State             string   `json:"state"`
-	Country           string   `json:"country"`
+	// Locality, State and Country are the first ones that are named.
+	Locality string `json:"locality"`
+	State    string `json:"state"`
+	Country  string `json:"country"`
 }
 
 // ServerCertificate is the certificate of a server, with its chain, by the server's
@@ -217,24 +219,12 @@ func (s *Session) SetClientCertificateHandler(ctx context.Context, handler func(
 }
 
 func (s *Session) clientCertificate(handler func(context.Context, ClientCertificateRequest) (*tls.Certificate, error)) func(context.Context, gateway.CertificateRequest) (*tls.Certificate, error) {
-	type choice struct {
-		certificate *tls.Certificate
-		err         error
-	}
 	return func(ctx context.Context, r gateway.CertificateRequest) (*tls.Certificate, error) {
-		chosen, ok := answered(ctx, s.browser, "SetClientCertificateHandler", func() choice {
-			c, err := handler(ctx, ClientCertificateRequest(r))
-			return choice{c, err}
+		return answered(ctx, s.browser, "SetClientCertificateHandler", func() (*tls.Certificate, error) {
+			return handler(ctx, ClientCertificateRequest(r))
 		})
-		if !ok {
-			return nil, errNoAnswer
-		}
-		return chosen.certificate, chosen.err
 	}
 }
-
-// errNoAnswer is of a handler that panicked, or was not waited for.
-var errNoAnswer = errors.New("the handler gave no answer")
 
 // tlsSettings are a session's.
 type tlsSettings struct {
@@ -292,9 +282,11 @@ func (s *Session) verify(proc CertificateVerifyProc) func(context.Context, gatew
 		if proc == nil {
 			return r.Result
 		}
-		verdict, ok := answered(ctx, s.browser, "SetCertificateVerifyProc", func() CertificateVerdict { return proc(ctx, verifyRequest(r)) })
+		verdict, err := answered(ctx, s.browser, "SetCertificateVerifyProc", func() (CertificateVerdict, error) {
+			return proc(ctx, verifyRequest(r)), nil
+		})
 		switch {
-		case !ok:
+		case err != nil:
 			return int(RejectCertificate)
 		case verdict == UseDefaultVerdict:
 			return r.Result

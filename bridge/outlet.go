@@ -316,18 +316,9 @@ func (o *outlet) Route(ctx context.Context, u *url.URL) (gateway.Route, error) {
 
 // ask calls the program's function.
 func (o *outlet) ask(ctx context.Context, decide ProxyFunc, u *url.URL) (gateway.Route, error) {
-	type decision struct {
-		route gateway.Route
-		err   error
-	}
-	d, ok := answered(ctx, o.session.browser, "SetProxyFunc", func() decision {
-		route, err := gateway.FuncResolver(decide).Route(ctx, u)
-		return decision{route, err}
+	return answered(ctx, o.session.browser, "SetProxyFunc", func() (gateway.Route, error) {
+		return gateway.FuncResolver(decide).Route(ctx, u)
 	})
-	if !ok {
-		return nil, errNoAnswer
-	}
-	return d.route, d.err
 }
 
 // serverIP is the address of the server of a URL, where Chromium names one or its
