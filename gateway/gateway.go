@@ -243,30 +243,12 @@ func (g *Gateway) settings() Options {
 	return g.options
 }
 
-// SetResolver takes another resolver, for the connections and requests that
-// begin from now on. Nil is the direct route.
-func (g *Gateway) SetResolver(r Resolver) { g.change(func(o *Options) { o.Resolver = r }) }
-
-// SetMapHost takes another mapping of hosts, nil for none.
-func (g *Gateway) SetMapHost(f func(hostport string) (string, error)) {
-	g.change(func(o *Options) { o.MapHost = f })
-}
-
 // SetTLS takes other TLS settings, nil for none, for the connections that
 // begin from now on. Verdicts stay remembered: see ForgetVerdicts.
 func (g *Gateway) SetTLS(c *TLSConfig) {
-	g.change(func(o *Options) {
-		o.TLS, o.sessions = c, tls.NewLRUClientSessionCache(remembered)
-	})
-}
-
-// SetUpgrades lets another see the handshakes of WebSockets, nil nobody.
-func (g *Gateway) SetUpgrades(u Upgrader) { g.change(func(o *Options) { o.Upgrades = u }) }
-
-func (g *Gateway) change(f func(*Options)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	f(&g.options)
+	g.options.TLS, g.options.sessions = c, tls.NewLRUClientSessionCache(remembered)
 }
 
 // Failure is why a server could last not be reached, nil when it could or
