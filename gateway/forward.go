@@ -322,7 +322,7 @@ func (x *exchange) logIn(ctx, waiting context.Context, l *login, refused *head, 
 		return context.Cause(ctx)
 	}
 	if !x.all {
-		return &ProxyError{Hop: hop, Status: 407, Err: errors.New("the body is too long to be sent again")}
+		return &ProxyError{Hop: hop, Status: 407, Err: errors.New("the proxy wants a login, and the body is too long to be sent again")}
 	}
 	if err := l.rejected(waiting, x.o.Credentials, refused); err != nil {
 		return err

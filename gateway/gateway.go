@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 )
@@ -256,16 +257,16 @@ func (g *Gateway) SetTLS(c *TLSConfig) {
 // of *RouteError, *ProxyError, *CertificateError, *TLSError, *net.DNSError and
 // *net.OpError, or wraps them.
 func (g *Gateway) Failure(hostport string) error {
-	err, _ := g.failures.get(lower(hostport))
+	err, _ := g.failures.get(strings.ToLower(hostport))
 	return err
 }
 
 // tell remembers how reaching a server went.
 func (g *Gateway) tell(hostport string, err error) {
 	if err == nil {
-		g.failures.forget(lower(hostport))
+		g.failures.forget(strings.ToLower(hostport))
 	} else {
-		g.failures.put(lower(hostport), err)
+		g.failures.put(strings.ToLower(hostport), err)
 	}
 }
 

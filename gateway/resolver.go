@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -169,7 +170,7 @@ func (f *fixedServers) route(_ context.Context, t *target) (Route, error) {
 	if list == nil || f.bypass.match(t) {
 		return Route{{Kind: Direct}}, nil
 	}
-	return append(Route(nil), list...), nil
+	return slices.Clone(list), nil
 }
 
 func (f *fixedServers) reload(context.Context) error { return nil }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // inside is the gateway's own address as a proxy for its transport.
@@ -49,7 +51,7 @@ func (g *Gateway) dialTLS(ctx context.Context, _, address string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	name, _, _ := net.SplitHostPort(address)
+	name, _ := hostport.Split(address)
 	secure, err := g.secure(ctx, g.settings(), conn, name, address, []string{"h2", "http/1.1"})
 	if err != nil {
 		conn.Close()
