@@ -87,8 +87,11 @@ func (g *Gateway) keep(s *spare) error {
 		}
 		s.alive = err == nil || errors.Is(err, os.ErrDeadlineExceeded)
 	})
-	if err != nil && g.spares.remove(s) {
-		s.up.Close()
+	if err != nil {
+		close(s.watch) // who has taken it meanwhile does not wait
+		if g.spares.remove(s) {
+			s.up.Close()
+		}
 	}
 	return err
 }
