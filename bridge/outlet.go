@@ -77,7 +77,7 @@ func (o *outlet) open() (*gateway.Gateway, error) {
 		Verify:      o.session.verify(nil),
 		Upgrades:    o.session.webRequest.sockets,
 		Authority:   authority,
-		Log:         b.log,
+		Logger:      b.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the gateway: %w", err)

@@ -57,8 +57,8 @@ type Options struct {
 	// with the server itself. The browser must trust it. A listener with TLS
 	// or Upgrades needs one.
 	Authority *Authority
-	// Log takes what goes wrong outside of a request. Nil drops it.
-	Log *slog.Logger
+	// Logger takes what goes wrong outside of a request. Nil drops it.
+	Logger *slog.Logger
 
 	sessions tls.ClientSessionCache // begun anew with TLS
 }
@@ -106,7 +106,7 @@ func New(options Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := options.Log
+	log := options.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,8 +21,6 @@ var ErrProxyClosed = errors.New("the proxy settings are closed")
 type ProxyOptions struct {
 	// HostRules map the hosts that PAC scripts and their fetches look up.
 	HostRules HostRules
-	// RootCAs verify the servers of PAC scripts, nil for the system's.
-	RootCAs *x509.CertPool
 	// Logger takes alert() and the failures of PAC scripts, nil for none.
 	Logger *slog.Logger
 
