@@ -282,7 +282,7 @@ func (g *Gateway) secure(ctx context.Context, o Options, conn net.Conn, name, ta
 			if err != nil {
 				return err
 			}
-			g.remember(target, state, verdict)
+			g.remember(target, state)
 			if verdict != 0 {
 				return &CertificateError{Host: name, Code: verdict}
 			}

@@ -252,7 +252,6 @@ type ServerTLS struct {
 	Version     uint16              // such as tls.VersionTLS13
 	CipherSuite uint16
 	Protocol    string // by ALPN, "" for none
-	Verdict     int    // 0, or the code of the refusal
 }
 
 // ServerTLS is the TLS that a server last spoke, while TLS settings are set.
@@ -260,8 +259,8 @@ func (g *Gateway) ServerTLS(hostport string) (ServerTLS, bool) {
 	return g.servers.get(strings.ToLower(hostport))
 }
 
-func (g *Gateway) remember(target string, s tls.ConnectionState, verdict int) {
+func (g *Gateway) remember(target string, s tls.ConnectionState) {
 	g.servers.put(strings.ToLower(target), ServerTLS{
-		Chain: s.PeerCertificates, Version: s.Version, CipherSuite: s.CipherSuite, Protocol: s.NegotiatedProtocol, Verdict: verdict,
+		Chain: s.PeerCertificates, Version: s.Version, CipherSuite: s.CipherSuite, Protocol: s.NegotiatedProtocol,
 	})
 }
