@@ -4,10 +4,10 @@ import (
 	"context"
 	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // AuthRequest is the question of a server, or of a proxy, who asks for a
@@ -60,6 +60,9 @@ func (s *Session) SetAuthHandler(handler AuthHandler) { s.auth.set(handler) }
 // is Electron's ses.clearAuthCache.
 func (s *Session) ClearAuthCache(ctx context.Context) error {
 	s.credentials.clear()
+	if g := s.outlet.opened(); g != nil {
+		g.ClearCredentials()
+	}
 	at, err := s.place(ctx)
 	if err == nil {
 		// Chromium clears them with the cookies, of whichever kind of origins:
@@ -107,7 +110,7 @@ func (a *authentication) answer(ctx context.Context, p *cdp.PausedRequest) *cdp.
 	challenge := p.AuthChallenge
 	r.IsProxy, r.Scheme, r.Realm = challenge.Source == "Proxy", challenge.Scheme, challenge.Realm
 	if origin, err := url.Parse(challenge.Origin); err == nil {
-		r.Host, r.Port = origin.Hostname(), port(origin)
+		r.Host, r.Port = origin.Hostname(), hostport.Port(origin)
 	}
 	if page := p.Target.Page(); page != nil {
 		r.WebContents = a.session.page(page.ID())
@@ -128,16 +131,14 @@ func (a *authentication) ask(ctx context.Context, r AuthRequest) (Credentials, b
 	if handler == nil {
 		return Credentials{}, false
 	}
-	given, _ := answered(ctx, a.session.browser, "SetAuthHandler", func() *Credentials {
-		if c, ok := handler(ctx, r); ok {
-			return &c
+	given, err := answered(ctx, a.session.browser, "SetAuthHandler", func() (Credentials, error) {
+		c, ok := handler(ctx, r)
+		if !ok {
+			return Credentials{}, errNoAnswer
 		}
-		return nil
+		return c, nil
 	})
-	if given == nil {
-		return Credentials{}, false
-	}
-	return *given, true
+	return given, err == nil
 }
 
 // isFirst reports whether a request was not asked for before, and remembers it.
@@ -152,18 +153,4 @@ func (a *authentication) isFirst(request string) bool {
 	}
 	a.asked = append(a.asked, request)
 	return true
-}
-
-// port is the port of a URL, the scheme's own where it names none.
-func port(u *url.URL) int {
-	if n, err := strconv.Atoi(u.Port()); err == nil {
-		return n
-	}
-	switch u.Scheme {
-	case "http", "ws":
-		return 80
-	case "https", "wss":
-		return 443
-	}
-	return 0
 }

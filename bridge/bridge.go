@@ -88,6 +88,7 @@ type Browser struct {
 	streams     *localStreams
 	schemes     schemes
 	hostRules   gateway.HostRules
+	trustedKeys []string       // hashes, as the switch has them
 	systemProxy *gateway.Proxy // of sessions without settings of their own
 	authority   func() (*gateway.Authority, error)
 
@@ -161,7 +162,11 @@ func newBrowser(o Options) *Browser {
 	if o.ClientsPerHost <= 0 {
 		o.ClientsPerHost = 32
 	}
-	b := &Browser{opts: o, log: o.Logger, pooling: newTurn(), streams: newLocalStreams(), schemes: newSchemes(o.PrivilegedSchemes), sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{}}
+	b := &Browser{
+		opts: o, log: o.Logger, pooling: newTurn(),
+		streams: newLocalStreams(), schemes: newSchemes(o.PrivilegedSchemes), trustedKeys: o.trustedKeys(),
+		sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{},
+	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
@@ -283,19 +288,35 @@ func (b *Browser) safely(what string, f func()) (returned bool) {
 	return true
 }
 
-// answered asks a user's handler in a goroutine of its own, for as long as ctx
-// lasts. It reports whether the handler has answered.
-func answered[T any](ctx context.Context, b *Browser, what string, handler func() T) (answer T, ok bool) {
-	answers := make(chan T, 1)
+// errNoAnswer is of a handler that panicked, or was not waited for.
+var errNoAnswer = errors.New("the handler gave no answer")
+
+// outcome is what a user's handler gave.
+type outcome[T any] struct {
+	answer T
+	err    error
+}
+
+// asked runs a user's handler in a goroutine of its own. Its outcome comes for
+// certain, once it ends.
+func asked[T any](b *Browser, what string, handler func() (T, error)) <-chan outcome[T] {
+	outcomes := make(chan outcome[T], 1)
 	go func() {
-		defer close(answers)
-		b.safely(what, func() { answers <- handler() })
+		o := outcome[T]{err: errNoAnswer}
+		defer func() { outcomes <- o }()
+		b.safely(what, func() { o.answer, o.err = handler() })
 	}()
+	return outcomes
+}
+
+// answered is the answer of a user's handler, if it comes before ctx ends.
+func answered[T any](ctx context.Context, b *Browser, what string, handler func() (T, error)) (answer T, err error) {
 	select {
-	case answer, ok = <-answers:
+	case o := <-asked(b, what, handler):
+		return o.answer, o.err
 	case <-ctx.Done():
+		return answer, errNoAnswer
 	}
-	return answer, ok
 }
 
 // setter holds a handler that can be replaced at any time.

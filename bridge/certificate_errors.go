@@ -123,7 +123,8 @@ func (c *certificateErrors) answer(ctx context.Context, t *cdp.Target, e cdp.Eve
 	action := "cancel"
 	if handler != nil {
 		r := CertificateErrorRequest{WebContents: c.session.page(t.ID()), URL: ev.RequestURL, Error: "net::" + strings.TrimPrefix(ev.ErrorType, "net::")}
-		if goOn, ok := answered(ctx, c.session.browser, "SetCertificateErrorHandler", func() bool { return handler(ctx, r) }); ok && goOn {
+		goOn, _ := answered(ctx, c.session.browser, "SetCertificateErrorHandler", func() (bool, error) { return handler(ctx, r), nil })
+		if goOn {
 			action = "continue"
 		}
 	}

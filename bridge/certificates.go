@@ -8,7 +8,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
-	"errors"
 	"net"
 	"net/url"
 	"slices"
@@ -16,32 +15,45 @@ import (
 	"time"
 
 	"github.com/cdpbridge/cdpbridge/gateway"
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // Certificate is a certificate of a server, as Electron describes it.
 type Certificate struct {
-	Data         string               `json:"data"` // PEM
-	Subject      CertificatePrincipal `json:"subject"`
-	SubjectName  string               `json:"subjectName"`
-	Issuer       CertificatePrincipal `json:"issuer"`
-	IssuerName   string               `json:"issuerName"`
-	IssuerCert   *Certificate         `json:"issuerCert,omitempty"` // nil for the last one of the chain
-	SerialNumber string               `json:"serialNumber"`         // in hexadecimal
-	ValidStart   time.Time            `json:"validStart"`
-	ValidExpiry  time.Time            `json:"validExpiry"`
-	Fingerprint  string               `json:"fingerprint"` // "sha256/" and the hash in base64
+	// Data is the certificate in PEM.
+	Data string `json:"data"`
+	// Subject is whose certificate it is, and SubjectName the name of that: the
+	// common name, or else the first organization or unit.
+	Subject     CertificatePrincipal `json:"subject"`
+	SubjectName string               `json:"subjectName"`
+	// Issuer is who has signed it, and IssuerName the name of that.
+	Issuer     CertificatePrincipal `json:"issuer"`
+	IssuerName string               `json:"issuerName"`
+	// IssuerCert is the next one of the chain, nil after the last.
+	IssuerCert *Certificate `json:"issuerCert,omitempty"`
+	// SerialNumber is in hexadecimal, in upper case.
+	SerialNumber string `json:"serialNumber"`
+	// ValidStart and ValidExpiry are from when until when it is valid.
+	ValidStart  time.Time `json:"validStart"`
+	ValidExpiry time.Time `json:"validExpiry"`
+	// Fingerprint is "sha256/" and the hash of the certificate in base64.
+	Fingerprint string `json:"fingerprint"`
 
+	// X509 is the certificate as Go has it. It is beyond Electron.
 	X509 *x509.Certificate `json:"-"`
 }
 
-// CertificatePrincipal is whom a certificate names.
+// CertificatePrincipal is whom a certificate names. What it does not name is
+// empty.
 type CertificatePrincipal struct {
+	// CommonName is the name itself, of a server or of an authority.
 	CommonName        string   `json:"commonName"`
 	Organizations     []string `json:"organizations"`
 	OrganizationUnits []string `json:"organizationUnits"`
-	Locality          string   `json:"locality"`
-	State             string   `json:"state"`
-	Country           string   `json:"country"`
+	// Locality, State and Country are the first ones that are named.
+	Locality string `json:"locality"`
+	State    string `json:"state"`
+	Country  string `json:"country"`
 }
 
 // ServerCertificate is the certificate of a server, with its chain, by the server's
@@ -82,7 +94,7 @@ func (o *outlet) serverChain(ctx context.Context, address string) ([]*x509.Certi
 func (o *outlet) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	if o.session.errNoOutlet("") != nil {
 		var d net.Dialer
-		return d.DialContext(ctx, "tcp", serverOf(u.String()))
+		return d.DialContext(ctx, "tcp", hostport.Of(u))
 	}
 	g, err := o.open()
 	if err != nil {
@@ -93,6 +105,7 @@ func (o *outlet) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 
 // CertificateVerifyRequest is a server's certificate that is to be judged.
 type CertificateVerifyRequest struct {
+	// Hostname is the server that Chromium wants to reach, without its port.
 	Hostname string `json:"hostname"`
 	// Certificate is what the server sent, with its chain. ValidatedCertificate
 	// goes up to the authority that is trusted, where there is one.
@@ -113,9 +126,12 @@ type CertificateVerdict int
 
 // The verdicts.
 const (
-	AcceptCertificate CertificateVerdict = 0  // and switch certificate transparency off
-	RejectCertificate CertificateVerdict = -2 // net::ERR_FAILED
-	UseDefaultVerdict CertificateVerdict = -3 // that of the verification before
+	// AcceptCertificate accepts the certificate, whatever its fault.
+	AcceptCertificate CertificateVerdict = 0
+	// RejectCertificate refuses it with net::ERR_FAILED.
+	RejectCertificate CertificateVerdict = -2
+	// UseDefaultVerdict keeps the result of the verification before.
+	UseDefaultVerdict CertificateVerdict = -3
 )
 
 // CertificateVerifyProc judges certificates. It may take its time: the
@@ -203,24 +219,12 @@ func (s *Session) SetClientCertificateHandler(ctx context.Context, handler func(
 }
 
 func (s *Session) clientCertificate(handler func(context.Context, ClientCertificateRequest) (*tls.Certificate, error)) func(context.Context, gateway.CertificateRequest) (*tls.Certificate, error) {
-	type choice struct {
-		certificate *tls.Certificate
-		err         error
-	}
 	return func(ctx context.Context, r gateway.CertificateRequest) (*tls.Certificate, error) {
-		chosen, ok := answered(ctx, s.browser, "SetClientCertificateHandler", func() choice {
-			c, err := handler(ctx, ClientCertificateRequest(r))
-			return choice{c, err}
+		return answered(ctx, s.browser, "SetClientCertificateHandler", func() (*tls.Certificate, error) {
+			return handler(ctx, ClientCertificateRequest(r))
 		})
-		if !ok {
-			return nil, errNoAnswer
-		}
-		return chosen.certificate, chosen.err
 	}
 }
-
-// errNoAnswer is of a handler that panicked, or was not waited for.
-var errNoAnswer = errors.New("the handler gave no answer")
 
 // tlsSettings are a session's.
 type tlsSettings struct {
@@ -278,9 +282,11 @@ func (s *Session) verify(proc CertificateVerifyProc) func(context.Context, gatew
 		if proc == nil {
 			return r.Result
 		}
-		verdict, ok := answered(ctx, s.browser, "SetCertificateVerifyProc", func() CertificateVerdict { return proc(ctx, verifyRequest(r)) })
+		verdict, err := answered(ctx, s.browser, "SetCertificateVerifyProc", func() (CertificateVerdict, error) {
+			return proc(ctx, verifyRequest(r)), nil
+		})
 		switch {
-		case !ok:
+		case err != nil:
 			return int(RejectCertificate)
 		case verdict == UseDefaultVerdict:
 			return r.Result
@@ -357,20 +363,16 @@ func first(names []string) string {
 	return names[0]
 }
 
-// trustedKeys is the switch with the keys whose certificates Chromium accepts
-// without looking at them.
-const trustedKeys = "--ignore-certificate-errors-spki-list="
+// trustedKeys are the keys whose certificates Chromium was started to accept.
+func (o Options) trustedKeys() []string {
+	list, _ := lastSwitch(o.Args, trustedKeysSwitch)
+	return strings.Split(list, ",")
+}
 
 // trustsKey reports whether Chromium was started to trust a key of a chain.
 func (b *Browser) trustsKey(chain []*x509.Certificate) bool {
-	var keys []string
-	for _, arg := range b.opts.Args {
-		if list, ok := strings.CutPrefix(arg, trustedKeys); ok {
-			keys = strings.Split(list, ",") // Chromium takes the last
-		}
-	}
 	return slices.ContainsFunc(chain, func(c *x509.Certificate) bool {
 		hash := sha256.Sum256(c.RawSubjectPublicKeyInfo)
-		return slices.Contains(keys, base64.StdEncoding.EncodeToString(hash[:]))
+		return slices.Contains(b.trustedKeys, base64.StdEncoding.EncodeToString(hash[:]))
 	})
 }

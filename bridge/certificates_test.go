@@ -335,12 +335,7 @@ func TestSetSSLConfig_SES2192_DisablesCipherSuites(t *testing.T) {
 }
 
 func TestSetSSLConfig_LimitsVersionsInItsSessionOnly(t *testing.T) {
-	server := fixture.New(t)
-	b, err := Launch(testContext(t), testOptions(server, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b, server := ownBrowser(t)
 	old, new := sessionOf(t, b, "old", PartitionOptions{}), sessionOf(t, b, "new", PartitionOptions{})
 	if err := old.SetSSLConfig(testContext(t), SSLConfig{MaxVersion: "tls1.2"}); err != nil {
 		t.Fatal(err)
@@ -384,12 +379,7 @@ func TestSetSSLConfig_CX72_TakesOldNamesAndRefusesWrongOnes(t *testing.T) {
 }
 
 func TestTLS_IsChromiumsOwnWithoutSettings(t *testing.T) {
-	server := fixture.New(t)
-	b, err := Launch(testContext(t), testOptions(server, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b, server := ownBrowser(t)
 	proxied := sessionOf(t, b, "proxied", PartitionOptions{})
 	setProxy(t, proxied, ProxyConfig{ProxyRules: newHTTPProxy(t, "").addr()})
 	configured := sessionOf(t, b, "configured", PartitionOptions{})

@@ -32,6 +32,8 @@ type ownExtensions struct {
 	pages map[string]string // the address of the page, by the extension's name
 }
 
+func newOwnExtensions() *ownExtensions { return &ownExtensions{pages: map[string]string{}} }
+
 // inExtension is inHidden with the rights of an extension of the bridge's own,
 // in the place's context.
 func (p *place) inExtension(ctx context.Context, name, expression string, result any, args ...any) error {

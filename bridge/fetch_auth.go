@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 	"github.com/cdpbridge/cdpbridge/internal/httpauth"
 )
 
@@ -163,7 +164,7 @@ func (l *login) credentials(c *httpauth.Challenge) (given Credentials, ok bool) 
 	again := l.asked
 	l.asked = true
 	return l.fetch.session.auth.ask(l.request.Context(), AuthRequest{
-		URL: u.String(), Scheme: c.Scheme, Host: u.Hostname(), Port: port(u), Realm: c.Realm, FirstAttempt: !again,
+		URL: u.String(), Scheme: c.Scheme, Host: u.Hostname(), Port: hostport.Port(u), Realm: c.Realm, FirstAttempt: !again,
 	})
 }
 

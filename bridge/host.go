@@ -32,7 +32,7 @@ type host struct {
 	// target but on the browser itself.
 	workerScripts *cdp.Interception
 
-	extensions ownExtensions
+	extensions *ownExtensions
 	processes  processIDs
 	policies   *policies
 	netLog     netLogSource
@@ -149,8 +149,7 @@ func (b *Browser) beginStart(ctx context.Context) (context.Context, func(), erro
 // connectHost makes a host of a connection and waits for its first sign of
 // life.
 func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport, p *chromium.Process, owner *Session) (*host, error) {
-	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}, policies: newPolicies()}
-	h.extensions.pages = map[string]string{}
+	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}, policies: newPolicies(), extensions: newOwnExtensions()}
 	h.life, h.end = context.WithCancelCause(context.Background())
 	h.netLog = newNetLogSource(h)
 	h.tree = cdp.NewTree(t, cdp.ConnOptions{

@@ -64,9 +64,6 @@ func (l *localStreams) offer(ctx context.Context, h http.Handler, unwanted func(
 	return "http://" + token + l.suffix, withdraw, nil
 }
 
-// addressSpaces is the switch that says which servers Chromium counts as public.
-const addressSpaces = "--ip-address-space-overrides="
-
 // letIn returns the arguments of a Chromium that lets every page come to the
 // server. To others on this machine a page that is from elsewhere, or from the
 // bridge, needs a permission.
@@ -77,14 +74,12 @@ func (l *localStreams) letIn(args []string) ([]string, error) {
 		return nil, err
 	}
 	own := l.address + "=public"
-	for i, arg := range slices.Backward(args) { // Chromium takes the last
-		if strings.HasPrefix(arg, addressSpaces) {
-			args = slices.Clone(args)
-			args[i] = arg + "," + own
-			return args, nil
-		}
+	if _, at := lastSwitch(args, addressSpacesSwitch); at >= 0 {
+		args = slices.Clone(args)
+		args[at] += "," + own
+		return args, nil
 	}
-	return append(slices.Clip(args), addressSpaces+own), nil
+	return append(slices.Clip(args), addressSpacesSwitch+own), nil
 }
 
 // start opens the server, unless it is open.

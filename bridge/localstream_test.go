@@ -14,8 +14,8 @@ func TestLocalStreams_AreLetInBesideWhatTheCallerSays(t *testing.T) {
 	defer l.close()
 	given := []string{"--ip-address-space-overrides=10.0.0.1:1=public", "--ip-address-space-overrides=10.0.0.1:2=local", "--lang=fr"}
 	for _, c := range []struct{ args, want []string }{
-		{nil, []string{addressSpaces}},
-		{given[2:], []string{"--lang=fr", addressSpaces}},
+		{nil, []string{addressSpacesSwitch}},
+		{given[2:], []string{"--lang=fr", addressSpacesSwitch}},
 		{given, []string{given[0], given[1] + ",", "--lang=fr"}},
 	} {
 		before := slices.Clone(c.args)
@@ -24,7 +24,7 @@ func TestLocalStreams_AreLetInBesideWhatTheCallerSays(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, want := range c.want {
-			if want == addressSpaces || want == given[1]+"," {
+			if want == addressSpacesSwitch || want == given[1]+"," {
 				c.want[i] += l.address + "=public"
 			}
 		}
@@ -41,7 +41,7 @@ func TestLocalStreams_PagesOfTheInternetGetThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := testOptions(server, testDir(t))
-	o.Args = append(o.Args, addressSpaces+"127.0.0.1:"+at.Port()+"=public")
+	o.Args = append(o.Args, addressSpacesSwitch+"127.0.0.1:"+at.Port()+"=public")
 	b, err := Launch(testContext(t), o)
 	if err != nil {
 		t.Fatal(err)

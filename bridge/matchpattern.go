@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // allURLs is the match pattern of every URL.
@@ -106,19 +108,7 @@ func validPort(scheme, port string) bool {
 		return true
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && defaultPort(scheme) != "" && strconv.FormatUint(n, 10) == port
-}
-
-func defaultPort(scheme string) string {
-	switch scheme {
-	case "http", "ws":
-		return "80"
-	case "https", "wss":
-		return "443"
-	case "ftp":
-		return "21"
-	}
-	return ""
+	return err == nil && hostport.Default(scheme) != "" && strconv.FormatUint(n, 10) == port
 }
 
 func (p *matchPattern) setPath(path string) {
@@ -177,7 +167,7 @@ func (p *matchPattern) wire() string {
 	switch {
 	case p.scheme == "file":
 		return "file://*" + path
-	case defaultPort(p.scheme) == "" && p.scheme != "*":
+	case hostport.Default(p.scheme) == "" && p.scheme != "*":
 		return p.scheme + ":*"
 	}
 	return p.scheme + "://*" + p.host + "*" + path // the * are where a user and a port may be
@@ -204,7 +194,7 @@ func parseRequestURL(url string) (u requestURL) {
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		authority = authority[at+1:]
 	}
-	u.host, u.port = authority, defaultPort(u.scheme)
+	u.host, u.port = authority, hostport.Default(u.scheme)
 	if at := strings.LastIndexByte(authority, ':'); at >= 0 && !strings.HasSuffix(authority, "]") {
 		u.host, u.port = authority[:at], authority[at+1:]
 	}

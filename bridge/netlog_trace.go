@@ -247,17 +247,12 @@ func (h *host) endTrace(ctx context.Context) ([]byte, error) {
 // networkPID is the id of the process that has the network: the browser's own, if
 // it has it.
 func (h *host) networkPID(ctx context.Context) (int, error) {
-	var processes struct {
-		ProcessInfo []struct {
-			Type string `json:"type"`
-			ID   int    `json:"id"`
-		} `json:"processInfo"`
-	}
-	if err := h.root().Call(ctx, "SystemInfo.getProcessInfo", nil, &processes); err != nil {
+	all, err := h.processInfo(ctx)
+	if err != nil {
 		return 0, err
 	}
 	pid := 0
-	for _, p := range processes.ProcessInfo {
+	for _, p := range all {
 		if p.Type == "network.mojom.NetworkService" || p.Type == "browser" && pid == 0 {
 			pid = p.ID
 		}

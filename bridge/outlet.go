@@ -7,10 +7,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
+	"strconv"
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/gateway"
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // outlet is a session's way out: its gateway, its settings, and what leads
@@ -76,7 +77,7 @@ func (o *outlet) open() (*gateway.Gateway, error) {
 		Verify:      o.session.verify(nil),
 		Upgrades:    o.session.webRequest.sockets,
 		Authority:   authority,
-		Log:         b.log,
+		Logger:      b.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the gateway: %w", err)
@@ -90,6 +91,13 @@ func (o *outlet) errClosed() error {
 		return ErrSessionClosed
 	}
 	return nil
+}
+
+// opened is the gateway, awake or not, nil while there is none.
+func (o *outlet) opened() *gateway.Gateway {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.gateway
 }
 
 // present is the gateway if it is awake, nil otherwise.
@@ -211,7 +219,7 @@ func (o *outlet) lead(ctx context.Context, at *place) error {
 			scope: "regular",
 			value: {mode: "fixed_servers", rules: {singleProxy: {host, port}, bypassList: ["<-loopback>"]}},
 		})`
-		host, port := splitAddr(g.Addr())
+		host, port := hostport.Split(g.Addr())
 		if err := at.inExtension(ctx, helperExtension, set, nil, host, port); err != nil {
 			return fmt.Errorf("leading Chromium to the gateway: %w", err)
 		}
@@ -258,14 +266,6 @@ func (o *outlet) trust(ctx context.Context) error {
 	return at.trust(ctx)
 }
 
-func splitAddr(addr string) (host string, port int) {
-	a, err := net.ResolveTCPAddr("tcp", addr)
-	if err != nil {
-		return addr, 0
-	}
-	return a.IP.String(), a.Port
-}
-
 // allow lets the session's own Chromium in, and no other program of the machine,
 // where the system tells who comes.
 func (o *outlet) allow(p gateway.Peer) error {
@@ -281,7 +281,7 @@ func (o *outlet) allow(p gateway.Peer) error {
 
 // credentials asks the session's handler on behalf of a proxy.
 func (o *outlet) credentials(ctx context.Context, c gateway.ProxyChallenge) (user, password string, ok bool) {
-	host, port := splitHostPort(c.Proxy.Addr)
+	host, port := hostport.Split(c.Proxy.Addr)
 	given, ok := o.session.auth.ask(ctx, AuthRequest{
 		URL: proxyURL(c.Proxy), IsProxy: true, Scheme: c.Scheme, Host: host, Port: port, Realm: c.Realm, FirstAttempt: !c.Rejected,
 	})
@@ -289,11 +289,6 @@ func (o *outlet) credentials(ctx context.Context, c gateway.ProxyChallenge) (use
 }
 
 func proxyURL(h gateway.Hop) string { return string(h.Kind) + "://" + h.Addr + "/" }
-
-func splitHostPort(addr string) (host string, number int) {
-	u := url.URL{Scheme: "http", Host: addr}
-	return u.Hostname(), port(&u)
-}
 
 // Route decides how the session reaches a URL. It is the gateway's resolver.
 func (o *outlet) Route(ctx context.Context, u *url.URL) (gateway.Route, error) {
@@ -321,25 +316,16 @@ func (o *outlet) Route(ctx context.Context, u *url.URL) (gateway.Route, error) {
 
 // ask calls the program's function.
 func (o *outlet) ask(ctx context.Context, decide ProxyFunc, u *url.URL) (gateway.Route, error) {
-	type decision struct {
-		route gateway.Route
-		err   error
-	}
-	d, ok := answered(ctx, o.session.browser, "SetProxyFunc", func() decision {
-		route, err := gateway.FuncResolver(decide).Route(ctx, u)
-		return decision{route, err}
+	return answered(ctx, o.session.browser, "SetProxyFunc", func() (gateway.Route, error) {
+		return gateway.FuncResolver(decide).Route(ctx, u)
 	})
-	if !ok {
-		return nil, errNoAnswer
-	}
-	return d.route, d.err
 }
 
 // serverIP is the address of the server of a URL, where Chromium names one or its
 // proxy: the gateway, which knows the server.
 func (o *outlet) serverIP(url, ip string, port int) string {
 	g := o.present()
-	if g == nil || net.JoinHostPort(ip, fmt.Sprint(port)) != g.Addr() {
+	if g == nil || net.JoinHostPort(ip, strconv.Itoa(port)) != g.Addr() {
 		return ip
 	}
 	addr, _ := g.RemoteAddr(serverOf(url))
@@ -349,8 +335,8 @@ func (o *outlet) serverIP(url, ip string, port int) string {
 // serverOf is the host:port of a URL, as the gateway names servers.
 func serverOf(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" {
+	if err != nil {
 		return ""
 	}
-	return net.JoinHostPort(strings.ToLower(u.Hostname()), fmt.Sprint(port(u)))
+	return hostport.Of(u)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,10 +17,7 @@ import (
 // cause is why a request of the bridge's own failed: what the gateway knows, or
 // the error itself.
 func (o *outlet) cause(url string, err error) error {
-	o.mu.Lock()
-	g := o.gateway
-	o.mu.Unlock()
-	if g != nil {
+	if g := o.opened(); g != nil {
 		if failure := g.Failure(serverOf(url)); failure != nil {
 			return failure
 		}
@@ -27,17 +25,15 @@ func (o *outlet) cause(url string, err error) error {
 	return err
 }
 
-// veiled are Chromium's codes behind which there can be another cause, because
+// veils are Chromium's codes behind which there can be another cause, because
 // Chromium knows only that its proxy, the gateway, failed.
+var veils = []NetError{
+	netTunnelFailed, netProxyConnectionFailed, netEmptyResponse, netConnectionClosed, netConnectionReset,
+	netSSLProtocolError, netSSLMismatch, netCertAuthority, netCertNameInvalid, netCertDateInvalid,
+}
+
 func veiled(code string) bool {
-	switch code {
-	case "net::ERR_TUNNEL_CONNECTION_FAILED", "net::ERR_PROXY_CONNECTION_FAILED", "net::ERR_EMPTY_RESPONSE",
-		"net::ERR_CONNECTION_CLOSED", "net::ERR_CONNECTION_RESET", "net::ERR_SSL_PROTOCOL_ERROR",
-		"net::ERR_SSL_VERSION_OR_CIPHER_MISMATCH", "net::ERR_CERT_AUTHORITY_INVALID", "net::ERR_CERT_COMMON_NAME_INVALID",
-		"net::ERR_CERT_DATE_INVALID":
-		return true
-	}
-	return false
+	return slices.ContainsFunc(veils, func(e NetError) bool { return e.Error() == code })
 }
 
 // code is the true code of a request that failed with one of Chromium's.
@@ -45,22 +41,16 @@ func (o *outlet) code(ctx context.Context, url, code string) string {
 	if !veiled(code) {
 		return code
 	}
+	var cause error
 	if g := o.present(); g != nil {
-		if failure := g.Failure(serverOf(url)); failure != nil {
-			return classify(failure).Error()
-		}
+		cause = g.Failure(serverOf(url))
+	} else if o.opened() != nil && code == netProxyConnectionFailed.Error() {
+		cause = o.session.browser.reachable(ctx, serverOf(url))
+	}
+	if cause == nil {
 		return code
 	}
-	o.mu.Lock()
-	g := o.gateway
-	o.mu.Unlock()
-	if g == nil || code != netProxyConnectionFailed.Error() {
-		return code
-	}
-	if err := o.session.browser.reachable(ctx, serverOf(url)); err != nil {
-		return classify(err).Error()
-	}
-	return code
+	return classify(cause).Error()
 }
 
 // probeTimeout is how long it may take to find out why a server was not reached.

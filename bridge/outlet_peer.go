@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/gateway"
@@ -19,37 +20,47 @@ type processIDs struct {
 func (h *host) owns(p gateway.Peer) error {
 	h.processes.mu.Lock()
 	defer h.processes.mu.Unlock()
-	for _, pid := range h.processes.known {
-		if owned, _ := p.OwnedBy(pid); owned {
-			return nil
-		}
+	owned := func(pid int) bool {
+		owned, _ := p.OwnedBy(pid)
+		return owned
+	}
+	if slices.ContainsFunc(h.processes.known, owned) {
+		return nil
 	}
 	if err := h.findProcesses(h.life); err != nil { // it was started anew, or never looked for
 		return err
 	}
-	for _, pid := range h.processes.known {
-		if owned, _ := p.OwnedBy(pid); owned {
-			return nil
-		}
+	if slices.ContainsFunc(h.processes.known, owned) {
+		return nil
 	}
 	return fmt.Errorf("%v, of the user %d, is not the session's Chromium", p.Remote, p.UID)
 }
 
 func (h *host) findProcesses(ctx context.Context) error {
-	var r struct {
-		ProcessInfo []struct {
-			Type string `json:"type"`
-			ID   int    `json:"id"`
-		} `json:"processInfo"`
-	}
-	if err := h.root().Call(ctx, "SystemInfo.getProcessInfo", nil, &r); err != nil {
+	all, err := h.processInfo(ctx)
+	if err != nil {
 		return err
 	}
 	h.processes.known = nil
-	for _, p := range r.ProcessInfo {
+	for _, p := range all {
 		if p.Type != "renderer" { // of those there are many, and they have no sockets
 			h.processes.known = append(h.processes.known, p.ID)
 		}
 	}
 	return nil
+}
+
+// processInfo is a process of a Chromium.
+type processInfo struct {
+	Type string `json:"type"` // such as "browser" or "renderer"
+	ID   int    `json:"id"`
+}
+
+// processInfo tells the processes of the host.
+func (h *host) processInfo(ctx context.Context) ([]processInfo, error) {
+	var r struct {
+		ProcessInfo []processInfo `json:"processInfo"`
+	}
+	err := h.root().Call(ctx, "SystemInfo.getProcessInfo", nil, &r)
+	return r.ProcessInfo, err
 }

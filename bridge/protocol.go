@@ -180,22 +180,11 @@ func (p *Protocol) answer(h ProtocolHandler, r *http.Request, exact string) (*ht
 		return nil, fmt.Errorf("%w: a URL with a user name", netUnexpected)
 	}
 	r = request(r, exact)
-	type outcome struct {
-		response *http.Response
-		err      error
-	}
 	ctx, cancel := context.WithCancel(r.Context())
-	done := make(chan outcome, 1)
-	go func() {
-		o := outcome{err: netUnexpected}
-		defer func() { done <- o }()
-		p.session.browser.safely("protocol "+r.URL.Scheme, func() {
-			o.response, o.err = h(r.WithContext(ctx))
-		})
-	}()
+	done := asked(p.session.browser, "protocol "+r.URL.Scheme, func() (*http.Response, error) { return h(r.WithContext(ctx)) })
 	select {
 	case o := <-done:
-		response, err := complete(o.response, o.err, r)
+		response, err := complete(o.answer, o.err, r)
 		if err != nil {
 			cancel()
 			return nil, err
@@ -205,8 +194,8 @@ func (p *Protocol) answer(h ProtocolHandler, r *http.Request, exact string) (*ht
 	case <-ctx.Done():
 		cancel()
 		go func() { // the handler may still come with a body
-			if o := <-done; o.response != nil && o.response.Body != nil {
-				o.response.Body.Close()
+			if o := <-done; o.answer != nil && o.answer.Body != nil {
+				o.answer.Body.Close()
 			}
 		}()
 		return nil, context.Cause(r.Context())

@@ -1,9 +1,9 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"net/url"
-	"strings"
 
 	"github.com/cdpbridge/cdpbridge/gateway"
 )
@@ -24,16 +24,17 @@ const (
 // ProxyFunc decides by which proxies a URL is reached: of http each request, of
 // https and wss each connection, for which the URL has the path / and which can
 // carry many requests. It is asked for all that a connection can be for, also for
-// ws and wss where a page asks for https. It answers as a PAC
-// script does: "PROXY host:port; DIRECT". An error, an empty answer or one that
-// is not understood fails the request: nothing goes directly that was not told
-// to. It is called from several goroutines at once.
+// ws and wss where a page asks for https.
+//
+// It answers as a PAC script does: "PROXY host:port; DIRECT". An error, a panic,
+// an empty answer or one that is not understood fails the request: nothing goes
+// directly that was not told to. It is called from several goroutines at once.
 type ProxyFunc func(ctx context.Context, u *url.URL) (string, error)
 
 // SetProxy sets the session's proxies: Electron's ses.setProxy. Requests from now
 // on heed it, those of pages that are open included; what is under way goes on
-// as it began. Settings that are wrong are an *InvalidArgumentError or a
-// *gateway.ConfigError, and change nothing.
+// as it began. Settings that are wrong are a *gateway.ConfigError, and change
+// nothing.
 //
 // A session that was given no settings has the system's, which on Linux are the
 // variables http_proxy, https_proxy, all_proxy and no_proxy; the settings of
@@ -45,19 +46,18 @@ type ProxyFunc func(ctx context.Context, u *url.URL) (string, error)
 // server to pages with other codes than without; the bridge tells the true one.
 // Loopback hosts are reached directly unless the bypass rules have <-loopback>.
 func (s *Session) SetProxy(ctx context.Context, c ProxyConfig) error {
-	proxy, err := gateway.NewProxy(c, s.browser.proxyOptions())
-	if err != nil {
-		return doing("setting the proxy", err)
-	}
 	return doing("setting the proxy", s.outlet.change(ctx, "a proxy", func(context.Context, *gateway.Gateway) error {
+		proxy, err := gateway.NewProxy(c, s.browser.proxyOptions())
+		if err != nil {
+			return err
+		}
 		s.outlet.decideBy(proxy, nil)
 		return nil
 	}))
 }
 
-// SetProxyFunc makes a function decide by which proxies requests go, in the place of
-// SetProxy; nil is the system's settings. It has no counterpart in
-// Electron.
+// SetProxyFunc makes a function decide by which proxies requests go, in the place
+// of SetProxy; nil is the system's settings. It has no counterpart in Electron.
 func (s *Session) SetProxyFunc(ctx context.Context, decide ProxyFunc) error {
 	return doing("setting the proxy", s.outlet.change(ctx, "a proxy", func(context.Context, *gateway.Gateway) error {
 		s.outlet.decideBy(nil, decide)
@@ -103,15 +103,12 @@ func (s *Session) ForceReloadProxyConfig(ctx context.Context) error {
 	if _, err := s.present(); err != nil {
 		return doing("reloading the proxy settings", err)
 	}
-	s.outlet.mu.Lock()
-	proxy, g := s.outlet.proxy, s.outlet.gateway
-	s.outlet.mu.Unlock()
-	if g != nil {
+	if g := s.outlet.opened(); g != nil {
 		g.ClearBad()
 	}
-	if proxy == nil {
-		proxy = s.browser.systemProxy
-	}
+	s.outlet.mu.Lock()
+	proxy := cmp.Or(s.outlet.proxy, s.browser.systemProxy)
+	s.outlet.mu.Unlock()
 	return doing("reloading the proxy settings", proxy.Reload(ctx))
 }
 
@@ -141,17 +138,8 @@ func systemProxy(o gateway.ProxyOptions) *gateway.Proxy {
 	return proxy
 }
 
-// hostRulesSwitch maps host names for Chromium, and for what the bridge does in
-// its place.
-const hostRulesSwitch = "--host-resolver-rules="
-
 func (o Options) hostRules() (gateway.HostRules, error) {
-	text := ""
-	for _, arg := range o.Args {
-		if rules, ok := strings.CutPrefix(arg, hostRulesSwitch); ok {
-			text = rules // Chromium takes the last
-		}
-	}
+	text, _ := lastSwitch(o.Args, hostRulesSwitch)
 	rules, err := gateway.ParseHostRules(text)
 	if err != nil {
 		return rules, invalidArgument("%s%s: %v", hostRulesSwitch, text, err)

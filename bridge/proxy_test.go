@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cdpbridge/cdpbridge/e2e/fixture"
+	"github.com/cdpbridge/cdpbridge/gateway"
 )
 
 // httpProxy is an HTTP proxy that leads all hosts to this machine and counts what
@@ -230,6 +231,15 @@ func TestSetProxy_WCO4668_ProxiesThatAskForCredentialsAreAnswered(t *testing.T) 
 			t.Errorf("%q, asked %d times more", text, len(asked))
 		}
 	})
+	t.Run("ClearAuthCache makes the proxy ask again", func(t *testing.T) {
+		if err := asking.ClearAuthCache(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		testPage(t, asking, server.URL("a.test", "/small"))
+		if r := next(t, asked); !r.IsProxy || !r.FirstAttempt {
+			t.Errorf("%+v", r)
+		}
+	})
 	testPage(t, knowing, server.TLSURL("good.test", "/"))
 	_, err := without.NewPage(testContext(t), server.TLSURL("good.test", "/"))
 	var failed *LoadError
@@ -395,12 +405,7 @@ func TestSetProxyFunc_DecidesEachRequest(t *testing.T) {
 }
 
 func TestSetProxy_HoldsAfterACrash(t *testing.T) {
-	server := fixture.New(t)
-	b, err := Launch(testContext(t), testOptions(server, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b, server := ownBrowser(t)
 	for name, o := range map[string]PartitionOptions{"shared": {}, "own": {OwnProcess: true}} {
 		proxy := newHTTPProxy(t, "")
 		s := sessionOf(t, b, name, o)
@@ -430,6 +435,24 @@ func TestProxy_TheSystemsHoldsWithoutSettings(t *testing.T) {
 		if got, err := s.ResolveProxy(testContext(t), "http://x.test/"); err != nil || got != "PROXY "+proxy.addr() {
 			t.Errorf("%s: %q, %v", host, got, err)
 		}
+	}
+}
+
+func TestSetProxy_WrongSettingsChangeNothing(t *testing.T) {
+	s := namedSession(t, "wrong")
+	setProxy(t, s, ProxyConfig{ProxyRules: "kept.test:3128"})
+	for _, c := range []ProxyConfig{
+		{Mode: "sideways"},
+		{ProxyRules: "gopher://proxy.test"},
+		{ProxyRules: "proxy.test", ProxyBypassRules: "http://"},
+		{PACScript: "ftp://pac.test/proxy.pac"},
+	} {
+		if err := s.SetProxy(testContext(t), c); !errors.As(err, new(*gateway.ConfigError)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if got, err := s.ResolveProxy(testContext(t), "http://x.test/"); err != nil || got != "PROXY kept.test:3128" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

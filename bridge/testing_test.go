@@ -72,6 +72,18 @@ func testOptions(server *fixture.Server, dir string) Options {
 	}}
 }
 
+// ownBrowser is a browser of the test's own, with its server.
+func ownBrowser(t testing.TB) (*Browser, *fixture.Server) {
+	t.Helper()
+	server := fixture.New(t)
+	b, err := Launch(testContext(t), testOptions(server, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b, server
+}
+
 // closeShared ends the shared browser and its server, if they were started.
 func closeShared() error {
 	var errs []error

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/cdpbridge/cdpbridge/chromium"
-	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 )
 
 // loadHeaderExtension loads an extension that adds a header to all requests and
@@ -46,12 +45,7 @@ func loadHeaderExtension(t *testing.T, s *Session) {
 }
 
 func TestWebRequest_BesideAnExtension(t *testing.T) {
-	server := fixture.New(t)
-	b, err := Launch(testContext(t), testOptions(server, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b, server := ownBrowser(t)
 	s := b.DefaultSession()
 	loadHeaderExtension(t, s)
 	asked, sent := make(chan string, 100), make(chan *SendHeadersDetails, 100)

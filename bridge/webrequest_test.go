@@ -405,22 +405,40 @@ func TestWebRequest_OnHeadersReceivedChangesTheResponse(t *testing.T) {
 	})
 }
 
-// webRequestLog records the events of requests whose path begins with a prefix.
+// webRequestLog records the events of requests.
 type webRequestLog struct {
 	mu     sync.Mutex
 	events []string
 	ids    map[uint64]bool
-	ended  chan string
+	ended  chan string // the URLs of those that are over
+}
+
+func (l *webRequestLog) add(d *RequestDetails, event string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, event)
+	l.ids[d.ID] = true
+}
+
+// have compares the events of one request, and forgets them.
+func (l *webRequestLog) have(t *testing.T, want ...string) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Equal(l.events, want) {
+		t.Errorf("the events are\n%s\nwant\n%s", strings.Join(l.events, "\n"), strings.Join(want, "\n"))
+	}
+	if len(l.ids) != 1 {
+		t.Errorf("the ids are %v", l.ids)
+	}
+	l.events, l.ids = nil, map[uint64]bool{}
 }
 
 func newWebRequestLog(t testing.TB, w *WebRequest, redirect map[string]string) *webRequestLog {
 	l := &webRequestLog{ids: map[uint64]bool{}, ended: make(chan string, 100)}
 	add := func(event string, d *RequestDetails, extra ...any) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
 		_, path, _ := strings.Cut(strings.TrimPrefix(d.URL, "http://"), "/")
-		l.events = append(l.events, strings.TrimSpace(fmt.Sprintln(append([]any{event, "/" + path}, extra...)...)))
-		l.ids[d.ID] = true
+		l.add(d, strings.TrimSpace(fmt.Sprintln(append([]any{event, "/" + path}, extra...)...)))
 	}
 	added := webRequestAdded(t)
 	added(w.OnBeforeRequest(WebRequestFilter{}, func(_ context.Context, d *BeforeRequestDetails) BeforeRequestResult {
@@ -458,17 +476,11 @@ func newWebRequestLog(t testing.TB, w *WebRequest, redirect map[string]string) *
 	return l
 }
 
+// want waits for the end of a request and compares its events.
 func (l *webRequestLog) want(t *testing.T, want ...string) {
 	t.Helper()
 	next(t, l.ended)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !slices.Equal(l.events, want) {
-		t.Errorf("the events are\n%s\nwant\n%s", strings.Join(l.events, "\n"), strings.Join(want, "\n"))
-	}
-	if len(l.ids) != 1 {
-		t.Errorf("the ids are %v", l.ids)
-	}
+	l.have(t, want...)
 }
 
 func TestWebRequest_EventsComeInElectronsOrderWithOneID(t *testing.T) {

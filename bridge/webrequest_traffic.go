@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // traffic drives the passages of the requests that Chromium makes: the domain
@@ -82,7 +83,7 @@ func wirePatterns(stage string, filters []*requestFilter) []cdp.Pattern {
 			if !slices.Contains(out, one) {
 				out = append(out, one)
 			}
-			if defaultPort(p.scheme) == "" { // of the program: this stands for it
+			if hostport.Default(p.scheme) == "" { // of the program: this stands for it
 				out = append(out, cdp.Pattern{URLPattern: "http*://*" + schemeEscaper.Replace(p.scheme) + "*" + wireSuffix + "/*", RequestStage: stage})
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/cdpbridge/cdpbridge/e2e/fixture"
@@ -54,20 +53,12 @@ func socketRequest(t testing.TB, server *fixture.Server, url string) http.Header
 }
 
 // socketLog records the events of WebSockets.
-type socketLog struct {
-	mu     sync.Mutex
-	events []string
-	ids    map[uint64]bool
-	ended  chan string
-}
+type socketLog struct{ webRequestLog }
 
 func newSocketLog(t testing.TB, w *WebRequest) *socketLog {
-	l := &socketLog{ids: map[uint64]bool{}, ended: make(chan string, 100)}
+	l := &socketLog{webRequestLog{ids: map[uint64]bool{}, ended: make(chan string, 100)}}
 	add := func(d *RequestDetails, event ...any) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.events = append(l.events, strings.TrimSuffix(fmt.Sprintln(event...), "\n"))
-		l.ids[d.ID] = true
+		l.add(d, strings.TrimSuffix(fmt.Sprintln(event...), "\n"))
 		if d.ResourceType != ResourceWebSocket || d.Method != "GET" || !strings.HasPrefix(d.URL, "ws") || d.Timestamp.IsZero() {
 			t.Errorf("the details are %+v", d)
 		}
@@ -112,15 +103,7 @@ func (l *socketLog) want(t *testing.T, url string, want ...string) {
 	if got := next(t, l.ended); got != url {
 		t.Errorf("the URL is %s, want %s", got, url)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !slices.Equal(l.events, want) {
-		t.Errorf("the events are\n%s\nwant\n%s", strings.Join(l.events, "\n"), strings.Join(want, "\n"))
-	}
-	if len(l.ids) != 1 {
-		t.Errorf("the ids are %v", l.ids)
-	}
-	l.events, l.ids = nil, map[uint64]bool{}
+	l.have(t, want...)
 }
 
 func TestWebRequest_WebSocketsEventsComeInElectronsOrder(t *testing.T) {
@@ -380,12 +363,7 @@ func chromiumsOwn(h fixture.Handshake) bool {
 }
 
 func TestWebRequest_OnlyWebSocketsThatAreListenedToLeaveChromiumsTLS(t *testing.T) {
-	server := fixture.New(t)
-	b, err := Launch(testContext(t), testOptions(server, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b, server := ownBrowser(t)
 	s := sessionOf(t, b, "own", PartitionOptions{})
 	page := testPage(t, s, server.URL("localhost", "/"))
 	own := func(host string) bool {

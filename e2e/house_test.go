@@ -15,7 +15,7 @@ const module = "github.com/cdpbridge/cdpbridge/"
 var walls = map[string][]string{
 	"chromium":    {"internal/atomicfile"},
 	"cdp":         {},
-	"gateway":     {"internal/httpauth"},
+	"gateway":     {"internal/hostport", "internal/httpauth"},
 	"devices":     {"devices"},
 	"permissions": {"internal/atomicfile"},
 	"endpoint":    {"bridge", "endpoint"},

@@ -31,18 +31,15 @@ func BenchmarkThroughput(b *testing.B) {
 	})
 	g := awake(b, Options{})
 	bridged := awake(b, Options{Roots: pool(b, real), Authority: shown, TLS: &TLSConfig{}})
-	over := func(c net.Conn, trusted *Authority) net.Conn {
-		return tls.Client(c, &tls.Config{RootCAs: pool(b, trusted), ServerName: "127.0.0.1"})
-	}
 	for _, way := range []struct {
 		name string
 		dial func() net.Conn
 	}{
 		{"plain/direct", func() net.Conn { return direct(b, plain) }},
 		{"plain/tunnel", func() net.Conn { return benchTunnel(b, g, plain) }},
-		{"tls/direct", func() net.Conn { return over(direct(b, secure), real) }},
-		{"tls/tunnel", func() net.Conn { return over(benchTunnel(b, g, secure), real) }},
-		{"tls/bridged", func() net.Conn { return over(benchTunnel(b, bridged, secure), shown) }},
+		{"tls/direct", func() net.Conn { return benchTLS(b, direct(b, secure), real) }},
+		{"tls/tunnel", func() net.Conn { return benchTLS(b, benchTunnel(b, g, secure), real) }},
+		{"tls/bridged", func() net.Conn { return benchTLS(b, benchTunnel(b, bridged, secure), shown) }},
 	} {
 		b.Run(way.name, func(b *testing.B) {
 			c := way.dial()
@@ -79,9 +76,6 @@ func BenchmarkConnection(b *testing.B) {
 		}
 		c.Close()
 	}
-	over := func(c net.Conn, trusted *Authority) net.Conn {
-		return tls.Client(c, &tls.Config{RootCAs: pool(b, trusted), ServerName: "127.0.0.1"})
-	}
 	for _, way := range []struct {
 		name string
 		dial func() net.Conn
@@ -89,9 +83,9 @@ func BenchmarkConnection(b *testing.B) {
 		{"plain/direct", func() net.Conn { return direct(b, plain) }},
 		{"plain/tunnel", func() net.Conn { return benchTunnel(b, g, plain) }},
 		{"plain/peer asked", func() net.Conn { return benchTunnel(b, asks, plain) }},
-		{"tls/direct", func() net.Conn { return over(direct(b, secure), real) }},
-		{"tls/tunnel", func() net.Conn { return over(benchTunnel(b, g, secure), real) }},
-		{"tls/bridged", func() net.Conn { return over(benchTunnel(b, bridged, secure), shown) }},
+		{"tls/direct", func() net.Conn { return benchTLS(b, direct(b, secure), real) }},
+		{"tls/tunnel", func() net.Conn { return benchTLS(b, benchTunnel(b, g, secure), real) }},
+		{"tls/bridged", func() net.Conn { return benchTLS(b, benchTunnel(b, bridged, secure), shown) }},
 	} {
 		b.Run(way.name, func(b *testing.B) {
 			for b.Loop() {
@@ -120,4 +114,9 @@ func direct(b *testing.B, to string) net.Conn {
 		b.Fatal(err)
 	}
 	return c
+}
+
+// benchTLS speaks TLS over a connection.
+func benchTLS(b *testing.B, c net.Conn, trusted *Authority) net.Conn {
+	return tls.Client(c, &tls.Config{RootCAs: pool(b, trusted), ServerName: "127.0.0.1"})
 }

@@ -119,15 +119,11 @@ func parseAddrRule(scheme, s string) (rule hostRule, ok bool) {
 	if err != nil || !addr.IsValid() {
 		return hostRule{}, false
 	}
-	rule = hostRule{scheme: scheme, addr: addr, port: -1}
-	if port != "" {
-		rule.port, _ = strconv.Atoi(port)
-	}
-	return rule, true
+	return hostRule{scheme: scheme, addr: addr, port: port}, true
 }
 
 func parseNameRule(scheme, s string) (bypassRule, error) {
-	rule := hostRule{scheme: scheme, port: -1}
+	rule := hostRule{scheme: scheme}
 	if colon := strings.LastIndexByte(s, ':'); colon >= 0 {
 		var err error
 		if rule.port, err = parsePort(s[colon+1:]); err != nil {
@@ -153,11 +149,11 @@ type hostRule struct {
 	scheme  string // "" for any
 	addr    netip.Addr
 	pattern string
-	port    int // -1 for any
+	port    string // "" for any
 }
 
 func (r hostRule) judge(t *target) verdict {
-	if r.scheme != "" && r.scheme != t.scheme || r.port != -1 && r.port != t.port {
+	if r.scheme != "" && r.scheme != t.scheme || r.port != "" && r.port != t.port {
 		return noMatch
 	}
 	if r.addr.IsValid() && r.addr == t.addr || !r.addr.IsValid() && matchPattern(t.urlHost(), r.pattern) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 const (
@@ -48,7 +50,7 @@ func (o Options) route(ctx context.Context, u *url.URL) (Route, error) {
 	}
 	route, err := o.Resolver.Route(ctx, u)
 	if err == nil && len(route) == 0 {
-		err = errors.New("the route is empty")
+		err = errors.New("the route is empty; the direct one is a hop, too")
 	}
 	if err != nil {
 		return nil, &RouteError{URL: u.Redacted(), Err: err}
@@ -74,7 +76,7 @@ func (g *Gateway) dialRoute(ctx context.Context, o Options, route Route, target 
 		if err == nil {
 			g.bad.add(failed)
 			g.tell(target, nil)
-			g.reached.put(lower(target), conn.RemoteAddr())
+			g.reached.put(strings.ToLower(target), conn.RemoteAddr())
 			return g.counted(conn, hop), nil
 		}
 		failed, errs = append(failed, hop), append(errs, err)
@@ -94,7 +96,9 @@ func (g *Gateway) dialRoute(ctx context.Context, o Options, route Route, target 
 
 // RemoteAddr is the address at which a server was last reached, that of the
 // proxy before it where there is one. Chromium itself only knows the gateway.
-func (g *Gateway) RemoteAddr(hostport string) (net.Addr, bool) { return g.reached.get(lower(hostport)) }
+func (g *Gateway) RemoteAddr(hostport string) (net.Addr, bool) {
+	return g.reached.get(strings.ToLower(hostport))
+}
 
 // failsOver reports whether the next hop is tried after an error. A proxy that
 // was reached and refused has decided.
@@ -131,7 +135,7 @@ func (g *Gateway) connect(ctx context.Context, o Options, hop Hop, target string
 // the loopback device without asking anybody.
 func belowLocalhost(target string) string {
 	host, port, err := net.SplitHostPort(target)
-	if err == nil && strings.HasSuffix(strings.TrimSuffix(lower(host), "."), ".localhost") {
+	if err == nil && strings.HasSuffix(strings.TrimSuffix(strings.ToLower(host), "."), ".localhost") {
 		return net.JoinHostPort("localhost", port)
 	}
 	return target
@@ -159,7 +163,7 @@ func (g *Gateway) dialProxy(ctx context.Context, o Options, hop Hop) (net.Conn, 
 	if hop.Kind == HTTP {
 		return conn, nil
 	}
-	host, _, _ := net.SplitHostPort(hop.Addr)
+	host, _ := hostport.Split(hop.Addr)
 	secure := tls.Client(conn, &tls.Config{ServerName: host, RootCAs: o.Roots, NextProtos: []string{"http/1.1"}})
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -176,7 +180,7 @@ func (g *Gateway) DialContext(ctx context.Context, u *url.URL) (net.Conn, error)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(g.ctx, func() { cancel(ErrClosed) })()
-	o, target := g.settings(), hostport(u)
+	o, target := g.settings(), hostport.Of(u)
 	route, err := o.route(ctx, u)
 	if err != nil {
 		g.tell(target, err)
@@ -228,29 +232,11 @@ func (c *countedConn) NetConn() net.Conn { return c.Conn }
 // CloseWrite ends what is sent.
 func (c *countedConn) CloseWrite() error { return halfClose(c.Conn) }
 
-// hostport is where a URL's server is.
-func hostport(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = defaultPort(u.Scheme)
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
-func defaultPort(scheme string) string {
-	if strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "wss") {
-		return "443"
-	}
-	return "80"
-}
-
 // badHops remembers the proxies that failed where another way worked.
 type badHops struct {
 	mu    sync.Mutex
 	until map[string]time.Time
 }
-
-func (h Hop) key() string { return string(h.Kind) + " " + lower(h.Addr) }
 
 // order is a route with the bad hops last.
 func (b *badHops) order(route Route) Route {

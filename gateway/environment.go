@@ -56,25 +56,31 @@ func (e *environment) route(_ context.Context, t *target) (Route, error) {
 		u.Scheme = "https"
 	}
 	proxy, err := (*e.find.Load())(&u)
+	if proxy == nil && err == nil {
+		return direct, nil
+	}
+	var hop Hop
+	if err == nil {
+		hop, err = hopOf(proxy)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the proxy of the environment: %w", err)
 	}
-	if proxy == nil {
-		return direct, nil
-	}
+	return Route{hop}, nil
+}
+
+// hopOf is the hop of a proxy's URL.
+func hopOf(proxy *url.URL) (Hop, error) {
 	kind, err := kindOfScheme(proxy.Scheme)
 	if proxy.Scheme == "socks5h" {
 		kind, err = SOCKS5, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the proxy of the environment: %w", err)
+		return Hop{}, err
 	}
 	hop, err := newHop(kind, proxy.Host)
-	if err != nil {
-		return nil, fmt.Errorf("the proxy of the environment: %w", err)
-	}
 	hop.User = proxy.User
-	return Route{hop}, nil
+	return hop, err
 }
 
 func (e *environment) reload(context.Context) error {

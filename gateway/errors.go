@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"strings"
 	"syscall"
 )
 
@@ -12,19 +11,21 @@ const errTooManyFiles = syscall.EMFILE
 // RouteError is a server to which there is no route: the proxy settings could
 // not be read, such as a PAC script that failed.
 type RouteError struct {
-	URL string
+	URL string // without a password
 	Err error
 }
 
 func (e *RouteError) Error() string { return fmt.Sprintf("the route to %s: %v", e.URL, e.Err) }
+
+// Unwrap gives the reason.
 func (e *RouteError) Unwrap() error { return e.Err }
 
 // ProxyError is a proxy that could not be reached, or did not reach the
 // server.
 type ProxyError struct {
 	Hop    Hop
-	Status int // what an HTTP proxy answered, 0 for nothing
-	Err    error
+	Status int   // what an HTTP proxy answered, 0 for nothing
+	Err    error // nil where Status says all
 }
 
 func (e *ProxyError) Error() string {
@@ -34,6 +35,5 @@ func (e *ProxyError) Error() string {
 	return fmt.Sprintf("proxy %s: %v", e.Hop, e.Err)
 }
 
+// Unwrap gives the reason.
 func (e *ProxyError) Unwrap() error { return e.Err }
-
-func lower(s string) string { return strings.ToLower(s) }

@@ -115,7 +115,7 @@ func (f contextResolver) Route(ctx context.Context, _ *url.URL) (Route, error) {
 func TestDial_MapsTheHostsThatItLooksUpItself(t *testing.T) {
 	server := tcpServer(t, "[::1]:0", func(c net.Conn) { io.WriteString(c, "here") })
 	unknown := errors.New("not to be found")
-	g := awake(t, Options{MapHost: func(hostport string) (string, error) {
+	o := Options{MapHost: func(hostport string) (string, error) {
 		switch hostport {
 		case "a.test:443":
 			return server, nil
@@ -123,7 +123,8 @@ func TestDial_MapsTheHostsThatItLooksUpItself(t *testing.T) {
 			return "", unknown
 		}
 		return hostport, nil
-	}})
+	}}
+	g := awake(t, o)
 	_, r := connected(t, g, "a.test:443")
 	if b, err := io.ReadAll(r); string(b) != "here" {
 		t.Errorf("%q %v", b, err)
@@ -135,8 +136,8 @@ func TestDial_MapsTheHostsThatItLooksUpItself(t *testing.T) {
 		t.Errorf("failure %v", err)
 	}
 	saw := make(chan string, 1)
-	g.SetResolver(fixed{{Kind: SOCKS5, Addr: socksProxy(t, "", "", func(s string) { saw <- s })}})
-	c = raw(t, g)
+	o.Resolver = fixed{{Kind: SOCKS5, Addr: socksProxy(t, "", "", func(s string) { saw <- s })}}
+	c = raw(t, awake(t, o))
 	io.WriteString(c, "CONNECT a.test:443 HTTP/1.1\r\n\r\n")
 	if s := <-saw; s != "5 a.test:443" {
 		t.Errorf("the proxy saw %q", s)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // replayLimit is how much of a request's body is kept for a proxy that asks
@@ -57,7 +59,7 @@ func parseRequest(h *head) (*request, error) {
 	if err != nil || u.User != nil || u.Hostname() == "" {
 		return nil, malformed("host %.40q", host)
 	}
-	q.target = hostport(u)
+	q.target = hostport.Of(u)
 	q.body, err = h.body()
 	return q, err
 }
@@ -320,7 +322,7 @@ func (x *exchange) logIn(ctx, waiting context.Context, l *login, refused *head, 
 		return context.Cause(ctx)
 	}
 	if !x.all {
-		return &ProxyError{Hop: hop, Status: 407, Err: errors.New("the body is too long to be sent again")}
+		return &ProxyError{Hop: hop, Status: 407, Err: errors.New("the proxy wants a login, and the body is too long to be sent again")}
 	}
 	if err := l.rejected(waiting, x.o.Credentials, refused); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 )
@@ -56,8 +57,8 @@ type Options struct {
 	// with the server itself. The browser must trust it. A listener with TLS
 	// or Upgrades needs one.
 	Authority *Authority
-	// Log takes what goes wrong outside of a request. Nil drops it.
-	Log *slog.Logger
+	// Logger takes what goes wrong outside of a request. Nil drops it.
+	Logger *slog.Logger
 
 	sessions tls.ClientSessionCache // begun anew with TLS
 }
@@ -105,7 +106,7 @@ func New(options Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := options.Log
+	log := options.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -243,30 +244,12 @@ func (g *Gateway) settings() Options {
 	return g.options
 }
 
-// SetResolver takes another resolver, for the connections and requests that
-// begin from now on. Nil is the direct route.
-func (g *Gateway) SetResolver(r Resolver) { g.change(func(o *Options) { o.Resolver = r }) }
-
-// SetMapHost takes another mapping of hosts, nil for none.
-func (g *Gateway) SetMapHost(f func(hostport string) (string, error)) {
-	g.change(func(o *Options) { o.MapHost = f })
-}
-
 // SetTLS takes other TLS settings, nil for none, for the connections that
 // begin from now on. Verdicts stay remembered: see ForgetVerdicts.
 func (g *Gateway) SetTLS(c *TLSConfig) {
-	g.change(func(o *Options) {
-		o.TLS, o.sessions = c, tls.NewLRUClientSessionCache(remembered)
-	})
-}
-
-// SetUpgrades lets another see the handshakes of WebSockets, nil nobody.
-func (g *Gateway) SetUpgrades(u Upgrader) { g.change(func(o *Options) { o.Upgrades = u }) }
-
-func (g *Gateway) change(f func(*Options)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	f(&g.options)
+	g.options.TLS, g.options.sessions = c, tls.NewLRUClientSessionCache(remembered)
 }
 
 // Failure is why a server could last not be reached, nil when it could or
@@ -274,16 +257,16 @@ func (g *Gateway) change(f func(*Options)) {
 // of *RouteError, *ProxyError, *CertificateError, *TLSError, *net.DNSError and
 // *net.OpError, or wraps them.
 func (g *Gateway) Failure(hostport string) error {
-	err, _ := g.failures.get(lower(hostport))
+	err, _ := g.failures.get(strings.ToLower(hostport))
 	return err
 }
 
 // tell remembers how reaching a server went.
 func (g *Gateway) tell(hostport string, err error) {
 	if err == nil {
-		g.failures.forget(lower(hostport))
+		g.failures.forget(strings.ToLower(hostport))
 	} else {
-		g.failures.put(lower(hostport), err)
+		g.failures.put(strings.ToLower(hostport), err)
 	}
 }
 

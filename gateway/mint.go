@@ -4,11 +4,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/base64"
 	"fmt"
 	"math/big"
 	"net"
@@ -27,9 +25,7 @@ const (
 // in memory only.
 type Authority struct {
 	good, bad *issuer
-	trusted   *ecdsa.PrivateKey // of the leaves of accepted servers
-	refused   *ecdsa.PrivateKey // of the leaves of all others
-	spki      string
+	key       *ecdsa.PrivateKey // of all leaves
 	leaves    *recent[*tls.Certificate]
 }
 
@@ -48,29 +44,12 @@ func NewAuthority() (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	trusted, err := newKey()
+	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	refused, err := newKey()
-	if err != nil {
-		return nil, err
-	}
-	public, err := x509.MarshalPKIXPublicKey(&trusted.PublicKey)
-	if err != nil {
-		return nil, err
-	}
-	hash := sha256.Sum256(public)
-	return &Authority{
-		good: good, bad: bad, trusted: trusted, refused: refused,
-		spki:   base64.StdEncoding.EncodeToString(hash[:]),
-		leaves: newRecent[*tls.Certificate](leavesKept),
-	}, nil
+	return &Authority{good: good, bad: bad, key: key, leaves: newRecent[*tls.Certificate](leavesKept)}, nil
 }
-
-// SPKI is the hash of the key of all leaves of accepted servers, as Chromium's
-// --ignore-certificate-errors-spki-list takes it. No other leaf has that key.
-func (a *Authority) SPKI() string { return a.spki }
 
 // Certificate is the authority's own certificate in DER. A browser that trusts
 // it shows the true reason for a server that is refused by its name or date.
@@ -86,16 +65,16 @@ func (a *Authority) Mint(host string, verdict int) (*tls.Certificate, error) {
 	}
 	now := time.Now()
 	from, until := now.Add(-time.Hour), now.Add(leafLife)
-	by, with := a.bad, a.refused
+	by := a.bad
 	switch verdict {
 	case 0:
-		by, with = a.good, a.trusted
+		by = a.good
 	case certNameInvalid:
 		by, host = a.good, "another-name.invalid"
 	case certDateInvalid:
 		by, from, until = a.good, now.Add(-leafLife), now.Add(-time.Hour)
 	}
-	leaf, err := by.leaf(host, with, from, until)
+	leaf, err := by.leaf(host, a.key, from, until)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 	"github.com/dop251/goja"
 	"github.com/dop251/goja/parser"
 )
@@ -232,8 +233,8 @@ func pacURL(t *target) string {
 	}
 	b.WriteString("://")
 	b.WriteString(t.urlHost())
-	if t.port != schemePort(t.scheme) {
-		fmt.Fprintf(&b, ":%d", t.port)
+	if t.port != hostport.Default(t.scheme) {
+		b.WriteString(":" + t.port)
 	}
 	if t.scheme == "https" || t.scheme == "wss" || t.url.Path == "" {
 		b.WriteString("/")

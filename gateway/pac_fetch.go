@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -85,11 +84,7 @@ func readPAC(ctx context.Context, address string, options ProxyOptions) (body []
 }
 
 func getPAC(ctx context.Context, u *url.URL, options ProxyOptions) (body []byte, mediaType string, err error) {
-	transport := &http.Transport{
-		DialContext:       options.dial,
-		TLSClientConfig:   &tls.Config{RootCAs: options.RootCAs},
-		ForceAttemptHTTP2: true,
-	}
+	transport := &http.Transport{DialContext: options.dial, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, via []*http.Request) error {
 		if len(via) == 20 {

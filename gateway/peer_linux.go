@@ -22,7 +22,7 @@ func peerOf(conn net.Conn) (Peer, error) {
 	}
 	uid, inode, err := socketOwner(remote, local)
 	if err != nil {
-		return p, fmt.Errorf("the peer %v has gone: %w", p.Remote, err)
+		return p, fmt.Errorf("asking who the peer %v is: %w", p.Remote, err)
 	}
 	p.Known, p.UID, p.Inode = true, uid, inode
 	return p, nil

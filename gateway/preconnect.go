@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // spareTime is how long a connection that was made ahead waits to be used.
@@ -36,7 +38,7 @@ type spare struct {
 // connections; those that nobody uses are closed after ten seconds. TLS is
 // left to whoever uses them.
 func (g *Gateway) Preconnect(ctx context.Context, u *url.URL, n int) error {
-	o, target, use := g.settings(), hostport(u), forTunnel
+	o, target, use := g.settings(), hostport.Of(u), forTunnel
 	if strings.EqualFold(u.Scheme, "http") {
 		use = forRequest
 	}
@@ -85,8 +87,11 @@ func (g *Gateway) keep(s *spare) error {
 		}
 		s.alive = err == nil || errors.Is(err, os.ErrDeadlineExceeded)
 	})
-	if err != nil && g.spares.remove(s) {
-		s.up.Close()
+	if err != nil {
+		close(s.watch) // who has taken it meanwhile does not wait
+		if g.spares.remove(s) {
+			s.up.Close()
+		}
 	}
 	return err
 }

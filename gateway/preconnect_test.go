@@ -56,7 +56,14 @@ func TestPreconnect_TheNextConnectionsUseWhatWasMadeAhead(t *testing.T) {
 func TestPreconnect_WhatEndsIsNotUsed(t *testing.T) {
 	accepted := make(chan net.Conn, 10)
 	server := tcpServer(t, "127.0.0.1:0", func(c net.Conn) { accepted <- c; echo(c) })
-	g := awake(t, Options{})
+	var gone atomic.Bool
+	nobody := dead(t)
+	g := awake(t, Options{MapHost: func(hostport string) (string, error) {
+		if gone.Load() {
+			return nobody, nil
+		}
+		return hostport, nil
+	}})
 	u := &url.URL{Scheme: "https", Host: server}
 	if err := g.Preconnect(t.Context(), u, 2); err != nil {
 		t.Fatal(err)
@@ -68,7 +75,7 @@ func TestPreconnect_WhatEndsIsNotUsed(t *testing.T) {
 	if err := g.Preconnect(t.Context(), u, 2); err != nil {
 		t.Fatal(err)
 	}
-	g.SetMapHost(func(string) (string, error) { return dead(t), nil })
+	gone.Store(true)
 	if err := g.Preconnect(t.Context(), u, 2); err == nil {
 		t.Error("a refused connection is no error")
 	}

@@ -76,7 +76,7 @@ func (l *login) rejected(ctx context.Context, ask func(context.Context, ProxyCha
 	const field = "Proxy-Authenticate"
 	c := httpauth.Find(http.Header{field: answer.values(field)}, field)
 	if c == nil {
-		return &ProxyError{Hop: l.hop, Status: 407, Err: errors.New("the proxy wants a login that is not supported")}
+		return &ProxyError{Hop: l.hop, Status: 407, Err: errors.New("the proxy takes neither Basic nor Digest logins")}
 	}
 	key := l.hop.key() + " " + c.Realm
 	release, err := l.all.turn(ctx, key)
@@ -101,7 +101,7 @@ func (l *login) rejected(ctx context.Context, ask func(context.Context, ProxyCha
 	}
 	l.all.drop(l.hop.key(), key)
 	if ask == nil {
-		return &ProxyError{Hop: l.hop, Status: 407, Err: errors.New("the proxy wants a login")}
+		return &ProxyError{Hop: l.hop, Status: 407, Err: errors.New("the proxy wants a login, and nobody can be asked for one")}
 	}
 	plain := l.hop
 	plain.User = nil

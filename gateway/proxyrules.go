@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strconv"
 	"strings"
 )
 
@@ -192,11 +191,10 @@ func splitHostPort(s string) (host, port string, err error) {
 	bracketed := strings.HasPrefix(s, "[")
 	end := strings.LastIndexByte(s, ']')
 	if colon := strings.LastIndexByte(s, ':'); colon > end {
-		n, err := parsePort(s[colon+1:])
-		if err != nil {
+		if port, err = parsePort(s[colon+1:]); err != nil {
 			return "", "", err
 		}
-		host, port = s[:colon], strconv.Itoa(n)
+		host = s[:colon]
 	}
 	if bracketed {
 		if !strings.HasSuffix(host, "]") {

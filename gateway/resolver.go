@@ -2,15 +2,15 @@ package gateway
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 )
 
 // ErrProxyClosed is the error of a Proxy that was closed.
@@ -21,8 +21,6 @@ var ErrProxyClosed = errors.New("the proxy settings are closed")
 type ProxyOptions struct {
 	// HostRules map the hosts that PAC scripts and their fetches look up.
 	HostRules HostRules
-	// RootCAs verify the servers of PAC scripts, nil for the system's.
-	RootCAs *x509.CertPool
 	// Logger takes alert() and the failures of PAC scripts, nil for none.
 	Logger *slog.Logger
 
@@ -34,8 +32,7 @@ type ProxyOptions struct {
 // is safe for concurrent use.
 type Proxy struct {
 	decide evaluator
-	closed chan struct{}
-	close  func()
+	closed atomic.Bool
 }
 
 // evaluator is one mode of proxy settings.
@@ -49,17 +46,11 @@ type evaluator interface {
 // is a *ConfigError. Nothing is fetched before the first route is asked for.
 // Close ends what it runs.
 func NewProxy(config ProxyConfig, options ProxyOptions) (*Proxy, error) {
-	options = options.withDefaults()
-	decide, err := newEvaluator(config, options)
+	decide, err := newEvaluator(config, options.withDefaults())
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{decide: decide, closed: make(chan struct{})}
-	p.close = sync.OnceFunc(func() {
-		close(p.closed)
-		decide.close()
-	})
-	return p, nil
+	return &Proxy{decide: decide}, nil
 }
 
 func newEvaluator(config ProxyConfig, options ProxyOptions) (evaluator, error) {
@@ -93,10 +84,8 @@ func newEvaluator(config ProxyConfig, options ProxyOptions) (evaluator, error) {
 // of Electron's ses.resolveProxy, which turns errors into "". A PAC script that
 // cannot be had, or fails, is a *PACError, unless it was only detected.
 func (p *Proxy) Route(ctx context.Context, u *url.URL) (Route, error) {
-	select {
-	case <-p.closed:
+	if p.closed.Load() {
 		return nil, ErrProxyClosed
-	default:
 	}
 	t, err := newTarget(u)
 	if err != nil {
@@ -110,17 +99,19 @@ func (p *Proxy) Route(ctx context.Context, u *url.URL) (Route, error) {
 // wait for it. Electron's promise does not wait for the fetch; this does, and
 // tells its failure.
 func (p *Proxy) Reload(ctx context.Context) error {
-	select {
-	case <-p.closed:
+	if p.closed.Load() {
 		return ErrProxyClosed
-	default:
-		return p.decide.reload(ctx)
 	}
+	return p.decide.reload(ctx)
 }
 
 // Close ends a fetch that is under way. Routes that wait for it, and all later
 // ones, are ErrProxyClosed.
-func (p *Proxy) Close() { p.close() }
+func (p *Proxy) Close() {
+	if !p.closed.Swap(true) {
+		p.decide.close()
+	}
+}
 
 func (o ProxyOptions) withDefaults() ProxyOptions {
 	if o.Logger == nil {
@@ -169,7 +160,7 @@ func (f *fixedServers) route(_ context.Context, t *target) (Route, error) {
 	if list == nil || f.bypass.match(t) {
 		return Route{{Kind: Direct}}, nil
 	}
-	return append(Route(nil), list...), nil
+	return slices.Clone(list), nil
 }
 
 func (f *fixedServers) reload(context.Context) error { return nil }

@@ -7,6 +7,7 @@ package gateway
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -46,6 +47,13 @@ func (h Hop) String() string {
 	return "DIRECT"
 }
 
+// key names the hop, whoever logs in to it.
+func (h Hop) key() string { return string(h.Kind) + " " + strings.ToLower(h.Addr) }
+
+func (h Hop) equal(other Hop) bool {
+	return h.key() == other.key() && h.User.String() == other.User.String()
+}
+
 // Route is the hops to a server, in the order in which they are tried.
 type Route []Hop
 
@@ -58,6 +66,8 @@ func (r Route) String() string {
 	}
 	return strings.Join(hops, ";")
 }
+
+func (r Route) equal(other Route) bool { return slices.EqualFunc(r, other, Hop.equal) }
 
 // Resolver decides the route to a URL. An error means that there is none: who
 // asks must fail then and never take a way of their own.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 	"golang.org/x/net/idna"
 )
 
@@ -18,7 +19,7 @@ type target struct {
 	scheme string
 	host   string     // without brackets, in lower case, as punycode
 	addr   netip.Addr // the host as an address, invalid for a name
-	port   int        // the effective port, -1 if the scheme has none
+	port   string     // the effective port, "" if the scheme has none
 	url    *url.URL
 }
 
@@ -32,11 +33,10 @@ func newTarget(u *url.URL) (*target, error) {
 	if t.host, t.addr, err = canonicalHost(u.Hostname()); err != nil {
 		return nil, fmt.Errorf("the URL's host %q: %w", u.Hostname(), err)
 	}
-	standard := schemePort(t.scheme)
-	if t.host == "" && standard != -1 {
+	t.port = hostport.Default(t.scheme)
+	if t.host == "" && t.port != "" {
 		return nil, errors.New("the URL has no host")
 	}
-	t.port = standard
 	if p := u.Port(); p != "" {
 		if t.port, err = parsePort(p); err != nil {
 			return nil, fmt.Errorf("the URL's port %q: %w", p, err)
@@ -53,24 +53,13 @@ func (t *target) urlHost() string {
 	return t.host
 }
 
-func schemePort(scheme string) int {
-	switch scheme {
-	case "http", "ws":
-		return 80
-	case "https", "wss":
-		return 443
-	case "ftp":
-		return 21
-	}
-	return -1
-}
-
-func parsePort(s string) (int, error) {
+// parsePort checks a port and gives it without leading zeros.
+func parsePort(s string) (string, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil {
-		return 0, errors.New("a port is a number up to 65535")
+		return "", errors.New("a port is a number up to 65535")
 	}
-	return int(n), nil
+	return strconv.FormatUint(n, 10), nil
 }
 
 // canonicalHost is a host without brackets as Chromium writes it, and its

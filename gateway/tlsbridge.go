@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // TLSConfig are a session's TLS settings (Electron's setSSLConfig and
@@ -38,19 +40,21 @@ type TLSConfig struct {
 
 // CertificateRequest is a server that asks for a certificate of the client.
 type CertificateRequest struct {
-	Host             string // host:port
-	AcceptableCAs    [][]byte
-	SignatureSchemes []tls.SignatureScheme
+	Host             string                // host:port
+	AcceptableCAs    [][]byte              // the names of authorities in DER, empty for any
+	SignatureSchemes []tls.SignatureScheme // those that the server takes
 }
 
 // TLSError is a server with which TLS failed, for another reason than its
 // certificate.
 type TLSError struct {
-	Host string
+	Host string // host:port
 	Err  error
 }
 
 func (e *TLSError) Error() string { return fmt.Sprintf("TLS with %s: %v", e.Host, e.Err) }
+
+// Unwrap gives the reason.
 func (e *TLSError) Unwrap() error { return e.Err }
 
 // suites are those of TLS 1.2 that Chromium offers, in its order.
@@ -78,7 +82,7 @@ const (
 
 const recordHandshake = 0x16
 
-var errNoAuthority = errors.New("no authority to speak TLS with the browser")
+var errNoAuthority = errors.New("speaking TLS with the browser takes Options.Authority")
 
 // tunnelLate goes on with a tunnel of which the first bytes decide: by which
 // way it goes, when up is nil, whether TLS is bridged, and whether it is for a
@@ -187,7 +191,7 @@ func (h *clientHello) name(target string) string {
 	if h.ServerName != "" {
 		return h.ServerName
 	}
-	name, _, _ := net.SplitHostPort(target)
+	name, _ := hostport.Split(target)
 	return name
 }
 
@@ -278,7 +282,7 @@ func (g *Gateway) secure(ctx context.Context, o Options, conn net.Conn, name, ta
 			if err != nil {
 				return err
 			}
-			g.remember(target, state, verdict)
+			g.remember(target, state)
 			if verdict != 0 {
 				return &CertificateError{Host: name, Code: verdict}
 			}

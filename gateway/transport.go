@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // inside is the gateway's own address as a proxy for its transport.
@@ -23,12 +25,7 @@ func (g *Gateway) Transport() *http.Transport {
 			}
 			return nil, nil
 		},
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			if address == inside {
-				return g.enter()
-			}
-			return g.DialContext(ctx, &url.URL{Scheme: "http", Host: address})
-		},
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return g.enter() },
 		DialTLSContext:    g.dialTLS,
 		ForceAttemptHTTP2: true,
 	}
@@ -49,7 +46,7 @@ func (g *Gateway) dialTLS(ctx context.Context, _, address string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	name, _, _ := net.SplitHostPort(address)
+	name, _ := hostport.Split(address)
 	secure, err := g.secure(ctx, g.settings(), conn, name, address, []string{"h2", "http/1.1"})
 	if err != nil {
 		conn.Close()

@@ -53,18 +53,6 @@ func (r tunnelRoutes) same() bool {
 	return errors.Join(r.https.err, r.wss.err, r.ws.err) == nil && r.https.equal(r.wss.Route) && r.https.equal(r.ws.Route)
 }
 
-func (r Route) equal(other Route) bool {
-	if len(r) != len(other) {
-		return false
-	}
-	for i, hop := range r {
-		if hop.key() != other[i].key() || hop.User.String() != other[i].User.String() {
-			return false
-		}
-	}
-	return true
-}
-
 // tunnel answers a CONNECT. The server is reached before the answer, so that
 // the browser learns of a failure, unless the way depends on what is spoken.
 func (g *Gateway) tunnel(ctx context.Context, c *client, target string) {

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+
+	"github.com/cdpbridge/cdpbridge/internal/hostport"
 )
 
 // Upgrader sees the handshakes of WebSockets, which the browser sends through
@@ -201,7 +203,7 @@ func (o Options) redirected(ctx context.Context, r *UpgradeRequest) (destination
 			r.Header[i].Value = r.URL.Host
 		}
 	}
-	to := destination{target: hostport(r.URL)}
+	to := destination{target: hostport.Of(r.URL)}
 	if r.URL.Scheme == "wss" {
 		to.secure = r.URL.Hostname()
 	}

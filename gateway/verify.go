@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ const keepResult = -3
 // VerifyRequest is a server's certificate that is to be judged (the request of
 // Electron's setCertificateVerifyProc).
 type VerifyRequest struct {
+	// Hostname is the server that the browser wants to speak with, without its
+	// port.
 	Hostname string
 	// Chain is what the server sent, its own certificate first.
 	Chain []*x509.Certificate
@@ -46,8 +49,8 @@ type VerifyRequest struct {
 
 // CertificateError is a server whose certificate was refused.
 type CertificateError struct {
-	Host string
-	Code int // Chromium's, such as -202, or what a Verify function answered
+	Host string // without a port
+	Code int    // Chromium's, such as -202, or what a Verify function answered
 }
 
 func (e *CertificateError) Error() string {
@@ -194,7 +197,7 @@ func verdictKey(host string, chain []*x509.Certificate) string {
 		sum := sha256.Sum256(c.Raw)
 		h.Write(sum[:])
 	}
-	return lower(host) + " " + string(h.Sum(nil))
+	return strings.ToLower(host) + " " + string(h.Sum(nil))
 }
 
 // ask joins a question, or begins it.
@@ -249,14 +252,15 @@ type ServerTLS struct {
 	Version     uint16              // such as tls.VersionTLS13
 	CipherSuite uint16
 	Protocol    string // by ALPN, "" for none
-	Verdict     int    // 0, or the code of the refusal
 }
 
 // ServerTLS is the TLS that a server last spoke, while TLS settings are set.
-func (g *Gateway) ServerTLS(hostport string) (ServerTLS, bool) { return g.servers.get(lower(hostport)) }
+func (g *Gateway) ServerTLS(hostport string) (ServerTLS, bool) {
+	return g.servers.get(strings.ToLower(hostport))
+}
 
-func (g *Gateway) remember(target string, s tls.ConnectionState, verdict int) {
-	g.servers.put(lower(target), ServerTLS{
-		Chain: s.PeerCertificates, Version: s.Version, CipherSuite: s.CipherSuite, Protocol: s.NegotiatedProtocol, Verdict: verdict,
+func (g *Gateway) remember(target string, s tls.ConnectionState) {
+	g.servers.put(strings.ToLower(target), ServerTLS{
+		Chain: s.PeerCertificates, Version: s.Version, CipherSuite: s.CipherSuite, Protocol: s.NegotiatedProtocol,
 	})
 }

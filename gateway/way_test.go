@@ -343,7 +343,9 @@ func TestForward_KeepsTheConnectionAndFollowsTheRoute(t *testing.T) {
 	}
 	one, two := serve("one"), serve("two")
 	proxy := newHTTPProxy(t)
-	g := awake(t, Options{})
+	var route atomic.Pointer[Route]
+	route.Store(&Route{{Kind: Direct}})
+	g := awake(t, Options{Resolver: resolverFunc(func(*url.URL) (Route, error) { return *route.Load(), nil })})
 	var dials atomic.Int32
 	c := browser(t, g)
 	c.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -372,7 +374,7 @@ func TestForward_KeepsTheConnectionAndFollowsTheRoute(t *testing.T) {
 	if n := connections.Load(); n != 2 || dials.Load() != 1 {
 		t.Errorf("%d connections to servers, %d to the gateway", n, dials.Load())
 	}
-	g.SetResolver(fixed{proxy.hop()})
+	route.Store(&Route{proxy.hop()})
 	if s := post(two, chunked("c")); s != "two/x c" || proxy.requests.Load() != 1 || dials.Load() != 1 {
 		t.Errorf("got %q, the proxy saw %d requests, %d connections", s, proxy.requests.Load(), dials.Load())
 	}
