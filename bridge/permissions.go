@@ -256,7 +256,7 @@ func (d *permissionDecider) check(ctx context.Context, c PermissionCheck) (grant
 	if rules.check == nil {
 		return true, "default"
 	}
-	granted, _ = answered(ctx, d.session.browser, "SetPermissionCheckHandler", func() bool { return rules.check(ctx, c) })
+	granted, _ = answered(ctx, d.session.browser, "SetPermissionCheckHandler", func() (bool, error) { return rules.check(ctx, c), nil })
 	return granted, "handler"
 }
 

@@ -237,7 +237,7 @@ func TestPermissionChecks_PagesHearOfAChange(t *testing.T) {
 	page := testPage(t, s, html(server, "a.localhost", ""))
 	want(t, page, `navigator.permissions.query({name: "geolocation"}).then(s => { self.held = s; self.changes = []; s.onchange = () => changes.push(s.state); return s.state })`, "granted")
 	// A request that is granted for a moment is no change.
-	want(t, page, outcome(`navigator.clipboard.writeText("x")`), "ok")
+	want(t, page, settled(`navigator.clipboard.writeText("x")`), "ok")
 	c.closed.Store(true)
 	s.SetPermissionCheckHandler(c.handle)
 	eventually(t, page, `changes.join() === "denied" && Notification.permission === "denied"`)
@@ -254,10 +254,10 @@ func TestPermissionChecks_CHR2812_TheIdleDetectorStarts(t *testing.T) {
 		return allowed.Load() && c.Permission == PermissionIdleDetection
 	})
 	page := testPage(t, s, html(server, "a.localhost", ""))
-	want(t, page, outcome(`new IdleDetector().start()`), "ok")
+	want(t, page, settled(`new IdleDetector().start()`), "ok")
 	allowed.Store(false)
 	loaded(t, page, html(server, "b.localhost", ""))
-	want(t, page, outcome(`new IdleDetector().start()`), "NotAllowedError: Idle detection permission denied")
+	want(t, page, settled(`new IdleDetector().start()`), "NotAllowedError: Idle detection permission denied")
 }
 
 func TestPermissionChecks_CHR2626_CHR2643_CHR2660_StorageAccess(t *testing.T) {

@@ -67,8 +67,8 @@ func gestured(t testing.TB, page *WebContents, expression string) string {
 	return fmt.Sprint(r.Result.Value)
 }
 
-// outcome is an expression whose value says how a promise ended.
-func outcome(call string) string {
+// settled is an expression whose value says how a promise ended.
+func settled(call string) string {
 	return `Promise.resolve().then(() => ` + call + `).then(v => typeof v === "object" ? "ok" : String(v ?? "ok"), e => e.name + ": " + e.message)`
 }
 
@@ -128,7 +128,7 @@ func TestPermissions_EachRequestIsAnsweredByTheHandler(t *testing.T) {
 			if err := denied.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
 				t.Fatal(err)
 			}
-			if got := gestured(t, denied, outcome(c.call)); got != c.refused {
+			if got := gestured(t, denied, settled(c.call)); got != c.refused {
 				t.Errorf("refused: %q, want %q", got, c.refused)
 			}
 			if r := refused.last(t); r.Permission != c.permission || r.WebContents != denied || !r.IsMainFrame || r.RequestingOrigin != originOfPage(t, denied)+"/" || r.EmbeddingOrigin != r.RequestingOrigin || r.RequestingURL != denied.URL() || r.Frame.ID != denied.ID() {
@@ -137,7 +137,7 @@ func TestPermissions_EachRequestIsAnsweredByTheHandler(t *testing.T) {
 			if err := allowed.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
 				t.Fatal(err)
 			}
-			got := gestured(t, allowed, outcome(c.call))
+			got := gestured(t, allowed, settled(c.call))
 			if c.withoutSource && strings.HasPrefix(got, "InvalidStateError: Platform dependent") {
 				got = c.granted
 			}
