@@ -28,6 +28,7 @@ type permissionPages struct {
 	decider   *permissionDecider
 	questions *channel
 
+	eventName        string // by which the worlds of a document talk
 	page, isolated   *preload
 	walled, unwalled *preload // whether the isolated one guards fullscreen and pointer lock
 
@@ -54,9 +55,9 @@ func newPermissionPages(s *Session, d *permissionDecider) *permissionPages {
 	isolated := func(text string) *preload {
 		return &preload{PreloadScript: PreloadScript{World: IsolatedWorld, AllFrames: true}, text: text, worldName: permissionWorld, immediately: true}
 	}
-	channel := rand.Text()
-	p.page = &preload{PreloadScript: PreloadScript{World: MainWorld, AllFrames: true}, text: permissions.PageScript(channel), immediately: true}
-	p.isolated = isolated(permissions.IsolatedScript(channel))
+	p.eventName = rand.Text()
+	p.page = &preload{PreloadScript: PreloadScript{World: MainWorld, AllFrames: true}, text: permissions.PageScript(p.eventName), immediately: true}
+	p.isolated = isolated(permissions.IsolatedScript(p.eventName))
 	p.walled, p.unwalled = isolated(permissionObject+"Guarded = true;"), isolated(permissionObject+"Guarded = false;")
 	return p
 }

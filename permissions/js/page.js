@@ -168,7 +168,8 @@
       refusal('NotAllowedError', `Failed to execute '${name}' on 'Clipboard': Read permission denied.`));
   }
   for (const name of ['write', 'writeText']) {
-    gate(clipboard, name, () => allowed('clipboard-write') ? { permission: 'clipboard-sanitized-write' } : undefined,
+    // Without a gesture Chromium takes it for more than writing.
+    gate(clipboard, name, () => allowed('clipboard-write') ? { permission: active() ? 'clipboard-sanitized-write' : 'clipboard-read' } : undefined,
       refusal('NotAllowedError', `Failed to execute '${name}' on 'Clipboard': Write permission denied.`));
   }
   gate(Navigator.prototype, 'requestMIDIAccess', ([options]) => allowed('midi') ? { permission: options?.sysex ? 'midiSysex' : 'midi', lasting: true } : undefined,

@@ -1,0 +1,372 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// pending is a request that a handler has got, and where it takes its answer.
+type pending struct {
+	PermissionRequest
+	ctx    context.Context
+	answer chan bool
+}
+
+// slowly is a request handler that answers when the test does.
+func slowly(requests chan<- pending) PermissionRequestHandler {
+	return func(ctx context.Context, r PermissionRequest) bool {
+		one := pending{r, ctx, make(chan bool)}
+		requests <- one
+		select {
+		case granted := <-one.answer:
+			return granted
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// beginCall starts a call in a page and keeps how it ends in self.ended.
+func beginCall(t testing.TB, in Evaluator, call string) {
+	t.Helper()
+	if _, err := Evaluate[bool](testContext(t), in, `(self.ended = "", `+settled(call)+`.then(how => { ended = how }), true)`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPermissionRequests_CX13_WaitForEverAndEndWithTheirDocument(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	requests := make(chan pending, 10)
+	s.SetPermissionRequestHandler(slowly(requests))
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	beginCall(t, page, `navigator.storage.persist()`)
+	one := next(t, requests)
+	want(t, page, "ended", "")
+	loaded(t, page, html(server, "b.localhost", ""))
+	<-one.ctx.Done()
+	beginCall(t, page, `navigator.storage.persist()`)
+	one = next(t, requests)
+	if one.RequestingOrigin != server.URL("b.localhost", "/") {
+		t.Errorf("asked by %s", one.RequestingOrigin)
+	}
+	page.Close(testContext(t))
+	<-one.ctx.Done()
+}
+
+func TestPermissionRequests_SES1879_AreDeniedWhenTheHandlerIsRemoved(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	s.SetPermissionRequestHandler(func(ctx context.Context, r PermissionRequest) bool {
+		s.SetPermissionRequestHandler(nil)
+		<-ctx.Done() // it never answers
+		return true
+	})
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	want(t, page, settled(`navigator.requestMIDIAccess({sysex: true})`), "NotAllowedError: Permission to use Web MIDI API was not granted.")
+	want(t, page, `navigator.storage.persist()`, true)
+}
+
+func TestPermissionRequests_AHandlerKeepsWhatItWasAskedWhenAnotherTakesItsPlace(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	requests := make(chan pending, 10)
+	s.SetPermissionRequestHandler(slowly(requests))
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	beginCall(t, page, `navigator.storage.persist()`)
+	one := next(t, requests)
+	s.SetPermissionRequestHandler(grants().handle)
+	want(t, page, `navigator.storage.persist()`, false)
+	want(t, page, "ended", "")
+	one.answer <- true
+	eventually(t, page, `ended === "true"`)
+}
+
+func TestPermissionRequests_CX14_AHandlerThatPanicsLeavesThePageWaiting(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	panicked := make(chan bool, 1)
+	s.SetPermissionRequestHandler(func(context.Context, PermissionRequest) bool {
+		defer func() { panicked <- true }()
+		panic("a handler's mistake")
+	})
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	beginCall(t, page, `navigator.storage.persist()`)
+	next(t, panicked)
+	want(t, page, "ended", "")
+	s.SetPermissionRequestHandler(nil)
+	eventually(t, page, `ended === "false"`)
+}
+
+func TestPermissionRequests_CX12_AreAnsweredOnce(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	requests := make(chan pending, 10)
+	s.SetPermissionRequestHandler(slowly(requests))
+	decisions := events(s.PermissionDecisions(testContext(t)))
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	beginCall(t, page, `navigator.storage.persist()`)
+	one := next(t, requests)
+	one.answer <- true // which returns: there is no second answer
+	eventually(t, page, `ended === "true"`)
+	if d := next(t, decisions); d.Permission != PermissionPersistentStorage || !d.Granted || d.Rule != "handler" || d.Kind != "request" || d.WebContents != page || d.RequestingOrigin != server.URL("a.localhost", "/") {
+		t.Errorf("decided %+v", d)
+	}
+	if len(decisions) > 0 || len(requests) > 0 {
+		t.Error("it was asked again")
+	}
+}
+
+func TestPermissionRequests_CX22_HaveElectronsNames(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	g := grants(PermissionScreenWakeLock, PermissionPersistentStorage, PermissionLocalFonts, PermissionBackgroundSync)
+	s.SetPermissionRequestHandler(g.handle)
+	worker := "/js?body="
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	gestured(t, page, settled(`navigator.wakeLock.request()`))
+	gestured(t, page, settled(`navigator.storage.persist()`))
+	gestured(t, page, settled(`queryLocalFonts()`))
+	if got := gestured(t, page, settled(`navigator.serviceWorker.register("`+worker+`", {scope: "/"}).then(() => navigator.serviceWorker.ready).then(r => r.sync.register("x"))`)); got != "ok" {
+		t.Errorf("sync: %s", got)
+	}
+	var names []string
+	for _, r := range g.requests() {
+		names = append(names, string(r.Permission))
+	}
+	if got := strings.Join(names, " "); got != "screen-wake-lock persistent-storage local-fonts background-sync" {
+		t.Errorf("asked for %s", got)
+	}
+}
+
+func TestPermissionRequests_CHR1411_FilesOfTheOriginAreItsOwn(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	const own = `(async () => {
+		const handle = await (await navigator.storage.getDirectory()).getFileHandle("x", {create: true});
+		return [await handle.queryPermission({mode: "readwrite"}), await handle.requestPermission({mode: "readwrite"})].join();
+	})()`
+	want(t, page, own, "granted,granted")
+	g, c := grants(), &checking{}
+	s.SetPermissionRequestHandler(g.handle)
+	s.SetPermissionCheckHandler(c.handle)
+	t.Run("CHR-1361", func(t *testing.T) { want(t, page, own, "granted,granted") })
+	if len(g.requests()) > 0 || len(c.of(func(check PermissionCheck) bool { return check.Permission == PermissionFileSystem })) > 0 {
+		t.Error("somebody was asked")
+	}
+}
+
+// Frames of two origins in one page, one of which may.
+func TestPermissionRequests_TwoFramesGetTheirOwnAnswersAtTheSameTime(t *testing.T) {
+	server := permissionServer(t)
+	s, other := namedSession(t, "b"), namedSession(t, "a")
+	only := func(origin string) PermissionRequestHandler {
+		return func(_ context.Context, r PermissionRequest) bool {
+			return strings.HasPrefix(r.RequestingOrigin, origin)
+		}
+	}
+	s.SetPermissionRequestHandler(only("http://b."))
+	other.SetPermissionRequestHandler(only("http://a."))
+	body := fmt.Sprintf(`<iframe allow="geolocation; clipboard-write" src="%s"></iframe>`, html(server, "b.localhost", ""))
+	pages := []*WebContents{testPage(t, s, html(server, "a.localhost", body)), testPage(t, other, html(server, "a.localhost", body))}
+	for _, page := range pages {
+		if err := page.call(testContext(t), "Emulation.setGeolocationOverride", map[string]float64{"latitude": 1, "longitude": 2, "accuracy": 3}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const rounds = 200
+	call := fmt.Sprintf(`(async () => {
+		const counts = {};
+		for (let i = 0; i < %d; i++) {
+			const how = await %s;
+			counts[how] = (counts[how] ?? 0) + 1;
+		}
+		return Object.entries(counts).join("; ");
+	})()`, rounds, settled(locate))
+	granted, denied := fmt.Sprintf("at 1,%d", rounds), fmt.Sprintf("GeolocationPositionError1: User denied Geolocation,%d", rounds)
+	var wg sync.WaitGroup
+	for i, page := range pages {
+		for j, frame := range page.Frames() {
+			wg.Go(func() {
+				wanted := denied
+				if i != j {
+					wanted = granted
+				}
+				if got, err := Evaluate[string](testContext(t), frame, call); err != nil || got != wanted {
+					t.Errorf("page %d, frame %d: %s, %v", i, j, got, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+func TestPermissionRequests_AreAskedForInFramesPopupsAndBlankChildren(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	g := grants()
+	s.SetPermissionRequestHandler(g.handle)
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	const persist = `navigator.storage.persist()`
+	for name, in := range map[string]string{
+		"a blank frame":                  `(() => { const f = document.createElement("iframe"); document.body.append(f); return f.contentWindow.%s })()`,
+		"a blank frame, later":           `new Promise(r => { const f = document.createElement("iframe"); f.onload = () => setTimeout(() => r(f.contentWindow.%s), 20); document.body.append(f) })`,
+		"a blank pop-up":                 `open("").%s`,
+		"a document that was written":    `(() => { const f = document.createElement("iframe"); document.body.append(f); f.contentDocument.open(); f.contentDocument.write("x"); f.contentDocument.close(); return f.contentWindow.%s })()`,
+		"the page after document.open()": `(() => { document.open(); document.write("<body>y"); document.close(); return %s })()`,
+	} {
+		before := len(g.requests())
+		if got := gestured(t, page, settled(fmt.Sprintf(in, persist))); got != "false" {
+			t.Errorf("%s: %s", name, got)
+		}
+		if len(g.requests()) != before+1 {
+			t.Errorf("%s: asked %d times", name, len(g.requests())-before)
+		}
+	}
+}
+
+// What a page tries to get past the script. Chromium itself denies it.
+func TestPermissionRequests_WhatGoesRoundTheScriptIsDenied(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	g := grants()
+	s.SetPermissionRequestHandler(g.handle)
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	if err := page.call(testContext(t), "Emulation.setGeolocationOverride", map[string]float64{"latitude": 1, "longitude": 2, "accuracy": 3}, nil); err != nil {
+		t.Fatal(err)
+	}
+	// The script is taken away: what is left is what a page gets that goes round it.
+	s.permissions.pages.session.preloads.setOwn(permissionWorld, nil)
+	loaded(t, page, html(server, "b.localhost", ""))
+	for _, c := range permissionCalls {
+		switch c.permission {
+		case PermissionMediaKeySystem: // for which Chromium has no switch
+			continue
+		case PermissionNotifications, PermissionIdleDetection: // where the answer to the request is all there is
+			continue
+		}
+		got := gestured(t, page, settled(c.call))
+		if c.permission == PermissionFullscreen || c.permission == PermissionPointerLock {
+			continue // see TestPermissionRequests_WhoGetsIntoFullscreen...
+		}
+		if got == c.granted {
+			t.Errorf("%s: %s", c.permission, got)
+		}
+	}
+	if len(g.requests()) > 0 {
+		t.Error("the script was there")
+	}
+	t.Run("messages that a page makes up", func(t *testing.T) {
+		s.permissions.change(func(*permissionRules) {})
+		loaded(t, page, html(server, "a.localhost", ""))
+		// A page that knows the name of the events answers itself.
+		channel := s.permissions.pages.eventName
+		call := fmt.Sprintf(`(() => {
+			const name = %q;
+			performance.addEventListener(name + "-question", e => {
+				const {id, kind} = JSON.parse(e.detail);
+				if (kind === "request") performance.dispatchEvent(new CustomEvent(name + "-answer", {detail: JSON.stringify({id, granted: true})}));
+			}, true);
+			return %s;
+		})()`, channel, settled(locate))
+		if got := gestured(t, page, call); !strings.HasPrefix(got, "GeolocationPositionError") {
+			t.Errorf("it got %s", got)
+		}
+	})
+}
+
+func TestPermissionRequests_WhoGetsIntoFullscreenOrPointerLockIsTakenOut(t *testing.T) {
+	server := permissionServer(t)
+	no, yes := namedSession(t, "no"), namedSession(t, "yes")
+	no.SetPermissionRequestHandler(grants().handle)
+	yes.SetPermissionRequestHandler(grants(PermissionFullscreen, PermissionPointerLock).handle)
+	// What the script has put in the place of the functions is circumvented by the
+	// realm of a frame that has none: one that is taken out of the page.
+	const round = `(() => { self.changes = 0; onfullscreenchange = document.onpointerlockchange = () => changes++; })()`
+	for _, c := range []struct{ call, state string }{
+		{`document.documentElement.requestFullscreen()`, `document.fullscreenElement`},
+		{`document.documentElement.requestPointerLock()`, `document.pointerLockElement`},
+	} {
+		t.Run(c.state, func(t *testing.T) {
+			page := testPage(t, yes, html(server, "a.localhost", ""))
+			if err := page.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			if got := gestured(t, page, settled(c.call)); got != "ok" {
+				t.Fatal(got)
+			}
+			want(t, page, `new Promise(r => setTimeout(() => r(!!`+c.state+`), 100))`, true)
+			page.Close(testContext(t))
+
+			native := testPage(t, no, "about:blank")
+			no.preloads.setOwn(permissionWorld, []*preload{no.permissions.pages.isolated, no.permissions.pages.walled})
+			loaded(t, native, html(server, "a.localhost", ""))
+			if err := native.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			evaluated[any](t, native, round)
+			for range 3 { // also after the document was opened anew
+				gestured(t, native, settled(c.call))
+				eventually(t, native, `!`+c.state)
+				want(t, native, `new Promise(r => setTimeout(() => r(!!`+c.state+`), 100))`, false)
+				evaluated[any](t, native, `(document.open(), document.write("<body>z"), document.close(), null)`)
+			}
+		})
+	}
+}
+
+func TestPermissionRequests_AFrameInFullscreenMayStayThere(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	s.SetPermissionRequestHandler(grants(PermissionFullscreen).handle)
+	for _, host := range []string{"a.localhost", "b.localhost"} {
+		t.Run(host, func(t *testing.T) {
+			page := testPage(t, s, html(server, "a.localhost", fmt.Sprintf(`<iframe allow="fullscreen" src="%s"></iframe>`, html(server, host, "in a frame"))))
+			if err := page.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			frame := page.Frames()[1]
+			in, err := frame.world(testContext(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			params := map[string]any{"expression": settled(`document.documentElement.requestFullscreen()`), "awaitPromise": true, "returnByValue": true, "userGesture": true}
+			if in.context != 0 {
+				params["contextId"] = in.context
+			}
+			if err := in.call(testContext(t), "Runtime.evaluate", params, nil); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, page, `document.fullscreenElement?.localName === "iframe"`)
+			want(t, page, `new Promise(r => setTimeout(() => r(!!document.fullscreenElement), 100))`, true)
+			if _, err := Evaluate[bool](testContext(t), frame, `document.exitFullscreen().then(() => true)`); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, page, `!document.fullscreenElement`)
+		})
+	}
+}
+
+func TestPermissionRequests_CX17_OneCallForEachPermission(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	requests := make(chan pending, 10)
+	s.SetPermissionRequestHandler(slowly(requests))
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	beginCall(t, page, `Promise.all([navigator.storage.persist(), navigator.clipboard.writeText("x").then(() => "written")]).then(all => all.join())`)
+	both := []pending{next(t, requests), next(t, requests)}
+	slices.SortFunc(both, func(a, b pending) int { return strings.Compare(string(a.Permission), string(b.Permission)) })
+	if both[0].Permission != PermissionClipboardRead { // which writing without a gesture is
+		t.Errorf("asked for %s", both[0].Permission)
+	}
+	both[0].answer <- true
+	want(t, page, "ended", "")
+	both[1].answer <- false
+	eventually(t, page, `ended`)
+	want(t, page, `ended`, "false,written")
+}
