@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -113,6 +114,8 @@ type worldContext struct {
 	frameID string
 	life    context.Context // ends with the document
 	end     context.CancelFunc
+
+	questions atomic.Int32 // about permissions that are not answered yet
 }
 
 // ownWorlds is what the names of the bridge's isolated worlds begin with.
@@ -224,7 +227,7 @@ func (c *contexts) note(page *WebContents, t *cdp.Target, e cdp.Event) {
 			c.byFrame[ev.Context.AuxData.FrameID] = id
 		case strings.HasPrefix(ev.Context.Name, ownWorlds):
 			life, end := context.WithCancel(page.life)
-			c.worlds[id] = &worldContext{t, ev.Context.ID, ev.Context.Name, ev.Context.AuxData.FrameID, life, end}
+			c.worlds[id] = &worldContext{target: t, id: ev.Context.ID, name: ev.Context.Name, frameID: ev.Context.AuxData.FrameID, life: life, end: end}
 		}
 	case "Runtime.executionContextDestroyed":
 		c.forget(func(known frameContext) bool { return known == frameContext{s, ev.ExecutionContextID} })

@@ -212,20 +212,36 @@ func (w *worldContext) address(object string) address {
 	return address{w.target, map[string]any{"executionContextId": w.id}, object}
 }
 
-// deliver calls a method of the object. A world without one hears nothing. The
-// values go through JSON.parse: as arguments of the protocol they would lose what
-// is named __proto__.
+// deliver calls a method of the object and waits until it has run. A world without
+// one hears nothing.
 func (a address) deliver(ctx context.Context, method string, values ...any) error {
+	call, err := a.call(method, values)
+	if err != nil {
+		return err
+	}
+	return callRenderer(ctx, a.target, call.Method, call.Params, nil)
+}
+
+// send is deliver without waiting.
+func (a address) send(method string, values ...any) {
+	if call, err := a.call(method, values); err == nil {
+		call.Session.Conn().Send(call)
+	}
+}
+
+// call is the command that calls a method of the object. The values go through
+// JSON.parse: as arguments of the protocol they would lose what is named __proto__.
+func (a address) call(method string, values []any) (cdp.Command, error) {
 	text, err := jsonv2.Marshal(values)
 	if err != nil {
-		return fmt.Errorf("encoding what is sent: %w", err)
+		return cdp.Command{}, fmt.Errorf("encoding what is sent: %w", err)
 	}
 	params := map[string]any{
 		"functionDeclaration": "function (method, text) { (" + a.object + ")?.[method](...JSON.parse(text)); }",
 		"arguments":           []map[string]string{{"value": method}, {"value": string(text)}},
 	}
 	maps.Copy(params, a.params)
-	return callRenderer(ctx, a.target, "Runtime.callFunctionOn", params, nil)
+	return cdp.Command{Session: a.target.Session, Method: "Runtime.callFunctionOn", Params: params}, nil
 }
 
 // Send calls the listeners that the frame's preload scripts have set with

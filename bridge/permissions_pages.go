@@ -93,7 +93,7 @@ func (p *permissionPages) reviewAll() {
 	for _, page := range p.session.Pages() {
 		go p.checkOrigin(page.life, page, page.wireURL())
 		for _, in := range page.contexts.inWorld(permissionWorld) {
-			go in.address(permissionObject).deliver(in.life, "changed")
+			in.address(permissionObject).send("changed")
 		}
 	}
 }
@@ -283,16 +283,28 @@ func (p *permissionPages) heard(m worldMessage) {
 	if jsonv2.Unmarshal([]byte(m.text), &q, jsonv2.AllowInvalidUTF8(true)) != nil {
 		return
 	}
-	switch q.Kind {
-	case "request":
-		go p.request(m, q)
-	case "check":
-		go p.check(m, q)
-	case "devices":
-		go p.devices(m, q)
-	case "done":
+	answer := map[string]func(worldMessage, permissionQuestion){"request": p.request, "check": p.check, "devices": p.devices}[q.Kind]
+	switch {
+	case q.Kind == "done":
 		p.takeBack(grantID{m.from, q.ID})
+	case answer != nil && m.from.questions.Add(1) <= maxQuestions:
+		go func() {
+			defer m.from.questions.Add(-1)
+			answer(m, q)
+		}()
+	case answer != nil: // it floods
+		m.from.questions.Add(-1)
+		p.answer(m, permissionAnswer{ID: q.ID})
 	}
+}
+
+// maxQuestions is how many questions of a document are open at a time. What is
+// more is denied.
+const maxQuestions = 256
+
+// answer tells a document. It does not wait.
+func (p *permissionPages) answer(m worldMessage, a permissionAnswer) {
+	m.from.address(permissionObject).send("answer", a)
 }
 
 // questioner is the frame that says something.
@@ -327,7 +339,7 @@ func (p *permissionPages) request(m worldMessage, q permissionQuestion) {
 	if q.Active && time.Since(asked) > time.Second {
 		to.params["userGesture"] = true // or the handler's time would cost the page what the user has done
 	}
-	to.deliver(m.from.life, "answer", permissionAnswer{ID: q.ID, Permission: q.Permission, Granted: granted})
+	to.send("answer", permissionAnswer{ID: q.ID, Permission: q.Permission, Granted: granted})
 }
 
 // requestKeys are what has to be granted in Chromium for a request. It is false
@@ -370,19 +382,20 @@ func (q questioner) keys(embedded string, descriptors []permissions.Descriptor) 
 // grant lets Chromium do what a document has asked for, until it is done or gone.
 func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nativeKey) {
 	release := p.decider.native.hold(keys)
-	id := grantID{m.from, q.ID}
 	if q.Permission == PermissionFullscreen {
 		p.permitAbove(m, q.ID, true)
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	id := grantID{m.from, q.ID}
+	gone := context.AfterFunc(m.from.life, func() { p.takeBack(id) })
 	p.grants[id] = func() {
+		gone()
 		release()
 		if q.Permission == PermissionFullscreen {
 			go p.permitAbove(m, q.ID, false)
 		}
 	}
-	p.mu.Unlock()
-	context.AfterFunc(m.from.life, func() { p.takeBack(id) })
 }
 
 // takeBack ends a grant, if there is one.
@@ -421,7 +434,7 @@ func (p *permissionPages) check(m worldMessage, q permissionQuestion) {
 	if about, ok := permissions.FromQuery(q.Descriptor); ok {
 		answer.State = permissionState(p.decider.checked(m.from.life, m.questioner(q).check(about)))
 	}
-	m.from.address(permissionObject).deliver(m.from.life, "answer", answer)
+	p.answer(m, answer)
 }
 
 // devices lets a document see the names of its cameras and microphones as far as
@@ -435,7 +448,7 @@ func (p *permissionPages) devices(m worldMessage, q permissionQuestion) {
 		}
 	}
 	p.grant(m, q, keys)
-	m.from.address(permissionObject).deliver(m.from.life, "answer", permissionAnswer{ID: q.ID})
+	p.answer(m, permissionAnswer{ID: q.ID})
 }
 
 // paused answers a script that has stopped to know what it may do.

@@ -370,3 +370,56 @@ func TestPermissionRequests_CX17_OneCallForEachPermission(t *testing.T) {
 	eventually(t, page, `ended`)
 	want(t, page, `ended`, "false,written")
 }
+
+func TestPermissionRequests_AfterThePageComesBackFromTheCache(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	g := grants(PermissionPersistentStorage)
+	s.SetPermissionRequestHandler(g.handle)
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	evaluated[bool](t, page, "(self.kept = true)")
+	loaded(t, page, html(server, "b.localhost", ""))
+	if err := page.GoBack(testContext(t), LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, page, "kept", true)
+	want(t, page, `navigator.storage.persist()`, true)
+	want(t, page, settled(`navigator.clipboard.readText()`), "NotAllowedError: Failed to execute 'readText' on 'Clipboard': Read permission denied.")
+}
+
+func TestPermissionRequests_APageThatFloodsHasSomeAnswered(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	requests := make(chan pending, 2*maxQuestions)
+	s.SetPermissionRequestHandler(slowly(requests))
+	page, other := testPage(t, s, html(server, "a.localhost", "")), testPage(t, s, html(server, "b.localhost", ""))
+	want(t, page, `(async () => {
+		let denied = 0;
+		for (let i = 0; i < 5000; i++) navigator.storage.persist().then(() => denied++);
+		await new Promise(r => { const look = () => denied >= `+fmt.Sprint(5000-maxQuestions)+` ? r() : setTimeout(look, 10); look(); });
+		return denied;
+	})()`, 5000-maxQuestions)
+	beginCall(t, other, `navigator.storage.persist()`)
+	for range maxQuestions {
+		next(t, requests)
+	}
+	one := next(t, requests)
+	if one.RequestingOrigin != server.URL("b.localhost", "/") {
+		t.Errorf("asked by %s", one.RequestingOrigin)
+	}
+	one.answer <- true
+	eventually(t, other, `ended === "true"`)
+}
+
+func TestPermissionRequests_OpaqueOriginsAreNull(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	g := grants()
+	s.SetPermissionRequestHandler(g.handle)
+	page := testPage(t, s, html(server, "a.localhost", script(`self.told = new Promise(r => onmessage = e => r(e.data))`)+
+		`<iframe sandbox="allow-scripts" allow="clipboard-write *" src="`+html(server, "a.localhost", script(settled(`navigator.clipboard.writeText("x")`)+`.then(how => parent.postMessage(how, "*"))`))+`"></iframe>`))
+	want(t, page, "told", "NotAllowedError: Failed to execute 'writeText' on 'Clipboard': Write permission denied.")
+	if r := g.last(t); r.RequestingOrigin != "null" || r.EmbeddingOrigin != server.URL("a.localhost", "/") || r.IsMainFrame {
+		t.Errorf("asked %+v", r)
+	}
+}
