@@ -192,7 +192,7 @@ func (d *permissionDecider) change(edit func(r *permissionRules)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	edit(&d.rules)
-	d.native.setAsked(d.rules.asks())
+	d.native.set(d.rules.asks(), d.rules.checks())
 	d.pages.update(d.rules.asks(), d.rules.checks())
 }
 

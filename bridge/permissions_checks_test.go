@@ -275,3 +275,16 @@ func TestPermissionChecks_CHR2626_CHR2643_CHR2660_StorageAccess(t *testing.T) {
 	only = PermissionTopLevelStorageAccess
 	want(t, page, topLevel, "granted")
 }
+
+func TestPermissionChecks_AreForgottenWithTheHandler(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	s.SetPermissionCheckHandler(func(context.Context, PermissionCheck) bool { return false })
+	const shows = `new Promise(done => { const n = new Notification("x"); n.onshow = () => done("shown"); n.onerror = () => done("error") })`
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	want(t, page, shows, "error")
+	loaded(t, page, html(server, "b.localhost", ""))
+	s.SetPermissionCheckHandler(nil)
+	loaded(t, page, html(server, "a.localhost", ""))
+	want(t, page, shows, "shown")
+}

@@ -65,22 +65,17 @@ var askedFor = []Permission{
 	PermissionBackgroundSync, PermissionPeriodicBackgroundSync, PermissionBackgroundFetch,
 }
 
-// nativeQuery is something that Chromium itself looks at.
-type nativeQuery struct {
-	permissions.Query
-	descriptor permissions.Descriptor
-}
-
-// nativeQueries are what Chromium looks at; without what is denied there because
+// nativeQueries are what Chromium itself looks at, without what it denies because
 // it is asked for.
-func nativeQueries(asks bool) (queries []nativeQuery) {
+func nativeQueries(asks bool) map[permissions.Query][]permissions.Descriptor {
+	queries := map[permissions.Query][]permissions.Descriptor{}
 	for _, p := range permissions.All() {
 		if asks && slices.Contains(askedFor, p) {
 			continue
 		}
 		for _, d := range permissions.Native(p) {
 			if q, ok := permissions.FromQuery(d); ok {
-				queries = append(queries, nativeQuery{q, d})
+				queries[q] = append(queries[q], d)
 			}
 		}
 	}
@@ -103,19 +98,18 @@ func (n *nativePermissions) placed(at *place) {
 	n.setAll()
 }
 
-// setAsked makes Chromium deny, or grant, what is to be asked for.
-func (n *nativePermissions) setAsked(asked bool) {
+// set is told whether requests have to be asked for, and whether somebody answers
+// checks: without, everything is permitted.
+func (n *nativePermissions) set(asked, checked bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.asked == asked {
-		return
-	}
+	changed := n.asked != asked
 	n.asked = asked
-	if n.at == nil {
-		return
+	if changed && n.at != nil {
+		n.setAll()
 	}
-	n.setAll()
 	for key, entry := range n.entries {
+		entry.checked = entry.checked || !checked
 		n.bring(key, entry)
 	}
 }
@@ -183,16 +177,18 @@ func (n *nativePermissions) entry(key nativeKey) *nativeEntry {
 }
 
 // check notes what is permitted to the pages of an origin.
-func (n *nativePermissions) check(origin string, permission permissions.Descriptor, granted bool) {
+func (n *nativePermissions) check(origin string, descriptors []permissions.Descriptor, granted bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	key := nativeKey{origin: origin, permission: permission}
-	if n.entries[key] == nil && granted {
-		return // as it is
+	for _, d := range descriptors {
+		key := nativeKey{origin: origin, permission: d}
+		if n.entries[key] == nil && granted {
+			continue // as it is
+		}
+		entry := n.entry(key)
+		entry.checked = granted
+		n.bring(key, entry)
 	}
-	entry := n.entry(key)
-	entry.checked = granted
-	n.bring(key, entry)
 }
 
 // hold has permissions granted to the pages of an origin until release is called.

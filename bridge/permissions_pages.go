@@ -34,6 +34,7 @@ type permissionPages struct {
 
 	mu           sync.Mutex
 	asks, checks bool // somebody answers requests, checks
+	changes      int  // how often that has changed
 	targets      map[*cdp.Target]*permissionTarget
 	grants       map[grantID]func() // that take them back
 }
@@ -67,6 +68,7 @@ func newPermissionPages(s *Session, d *permissionDecider) *permissionPages {
 func (p *permissionPages) update(asks, checks bool) {
 	p.mu.Lock()
 	p.asks, p.checks = asks, checks
+	p.changes++
 	var updates [][]cdp.Command
 	for t, at := range p.targets {
 		if commands := p.bring(t, at); len(commands) > 0 {
@@ -197,19 +199,20 @@ func (p *permissionPages) checkOrigin(ctx context.Context, page *WebContents, ad
 		return
 	}
 	p.mu.Lock()
-	asks, checks := p.asks, p.checks
+	asks, checks, changes := p.asks, p.checks, p.changes
 	p.mu.Unlock()
-	origin := originOf(u)
+	if !checks {
+		return
+	}
+	from := questioner{page: page, url: address, origin: originOf(u), embedding: originOf(u), main: true}
 	var checked sync.WaitGroup
-	for _, q := range nativeQueries(asks) {
+	for query, descriptors := range nativeQueries(asks) {
 		checked.Go(func() {
-			granted := true
-			if checks {
-				from := questioner{page: page, url: address, origin: origin, embedding: origin, main: true}
-				granted, _ = p.decider.check(ctx, from.check(q.Query))
-			}
-			if ctx.Err() == nil {
-				p.decider.native.check(origin, q.descriptor, granted)
+			granted, _ := p.decider.check(ctx, from.check(query))
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if ctx.Err() == nil && p.changes == changes { // else somebody else has been asked since
+				p.decider.native.check(from.origin, descriptors, granted)
 			}
 		})
 	}
@@ -309,8 +312,12 @@ func (p *permissionPages) answer(m worldMessage, a permissionAnswer) {
 
 // questioner is the frame that says something.
 func (m worldMessage) questioner(q permissionQuestion) questioner {
-	top, _ := m.page.target.Frame(m.page.ID())
-	return questioner{page: m.page, frame: m.page.frame(m.from.frameID), url: q.URL, origin: q.Origin, embedding: top.Origin, main: m.from.frameID == m.page.ID()}
+	from := questioner{page: m.page, frame: m.page.frame(m.from.frameID), url: q.URL, origin: q.Origin, embedding: q.Origin, main: m.from.frameID == m.page.ID()}
+	if !from.main {
+		top, _ := m.page.target.Frame(m.page.ID())
+		from.embedding = top.Origin
+	}
+	return from
 }
 
 // request answers a document that wants to do something.
@@ -349,7 +356,11 @@ func requestKeys(from questioner, q permissionQuestion) (keys []nativeKey, ok bo
 	switch p := q.Permission; {
 	case p == PermissionMedia:
 		for _, mediaType := range q.MediaTypes {
-			descriptors = append(descriptors, mediaDescriptors(mediaType)...)
+			media := mediaDescriptors(mediaType)
+			if media == nil {
+				return nil, false
+			}
+			descriptors = append(descriptors, media...)
 		}
 	case p == PermissionStorageAccess:
 		return from.keys(from.origin, permissions.Native(p)), true
@@ -362,10 +373,13 @@ func requestKeys(from questioner, q permissionQuestion) (keys []nativeKey, ok bo
 }
 
 func mediaDescriptors(mediaType string) []permissions.Descriptor {
-	if mediaType == permissions.Audio {
+	switch mediaType {
+	case permissions.Audio:
 		return []permissions.Descriptor{{Name: "microphone"}}
+	case permissions.Video:
+		return []permissions.Descriptor{{Name: "camera"}, {Name: "camera", PanTiltZoom: true}}
 	}
-	return []permissions.Descriptor{{Name: "camera"}, {Name: "camera", PanTiltZoom: true}}
+	return nil
 }
 
 // keys are those of descriptors for the page. There are none for an opaque origin.
@@ -381,13 +395,14 @@ func (q questioner) keys(embedded string, descriptors []permissions.Descriptor) 
 
 // grant lets Chromium do what a document has asked for, until it is done or gone.
 func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nativeKey) {
+	id := grantID{m.from, q.ID}
+	p.takeBack(id) // of a page that uses a number twice
 	release := p.decider.native.hold(keys)
 	if q.Permission == PermissionFullscreen {
 		p.permitAbove(m, q.ID, true)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id := grantID{m.from, q.ID}
 	gone := context.AfterFunc(m.from.life, func() { p.takeBack(id) })
 	p.grants[id] = func() {
 		gone()

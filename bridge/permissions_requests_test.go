@@ -411,6 +411,22 @@ func TestPermissionRequests_APageThatFloodsHasSomeAnswered(t *testing.T) {
 	eventually(t, other, `ended === "true"`)
 }
 
+func TestPermissionRequests_ABlankPopupHasItsOpenersOrigin(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	g := grants(PermissionClipboardRead)
+	s.SetPermissionRequestHandler(g.handle)
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	popups := events(page.Popups(testContext(t)))
+	gestured(t, page, `void (self.blank = open(""))`)
+	popup := next(t, popups)
+	want(t, popup, settled(`navigator.clipboard.readText().then(() => "read")`), "read")
+	if r := g.last(t); r.RequestingOrigin != server.URL("a.localhost", "/") || r.RequestingURL != "about:blank" || r.WebContents != popup || !r.IsMainFrame {
+		t.Errorf("asked %+v", r)
+	}
+	popup.Close(testContext(t))
+}
+
 func TestPermissionRequests_OpaqueOriginsAreNull(t *testing.T) {
 	server := permissionServer(t)
 	s := memorySession(t)
