@@ -90,6 +90,7 @@ func TestPermissions_CX10_EverythingIsGrantedWithoutHandlers(t *testing.T) {
 // permissionCall is a call that a page makes, and what it sees when it is refused.
 type permissionCall struct {
 	permission    Permission
+	conformance   string
 	call          string
 	granted       string
 	refused       string
@@ -97,34 +98,34 @@ type permissionCall struct {
 }
 
 var permissionCalls = []permissionCall{
-	{permission: PermissionGeolocation, call: locate, granted: "at 1", refused: "GeolocationPositionError1: User denied Geolocation"},
-	{permission: PermissionNotifications, call: `Notification.requestPermission()`, granted: "granted", refused: "denied"},
-	{permission: PermissionClipboardSanitizedWrite, call: `navigator.clipboard.writeText("x")`, granted: "ok", refused: "NotAllowedError: Failed to execute 'writeText' on 'Clipboard': Write permission denied."},
-	{permission: PermissionClipboardRead, call: `navigator.clipboard.readText().then(() => "ok")`, granted: "ok", refused: "NotAllowedError: Failed to execute 'readText' on 'Clipboard': Read permission denied."},
-	{permission: PermissionIdleDetection, call: `IdleDetector.requestPermission()`, granted: "granted", refused: "denied"},
-	{permission: PermissionWindowManagement, call: `getScreenDetails()`, granted: "ok", refused: "NotAllowedError: Permission denied."},
+	{permission: PermissionGeolocation, conformance: "CHR-1229 WVW-0978", call: locate, granted: "at 1", refused: "GeolocationPositionError1: User denied Geolocation"},
+	{permission: PermissionNotifications, conformance: "WVW-1029", call: `Notification.requestPermission()`, granted: "granted", refused: "denied"},
+	{permission: PermissionClipboardSanitizedWrite, conformance: "CHR-4429 CHR-4434 CHR-4446", call: `navigator.clipboard.writeText("x")`, granted: "ok", refused: "NotAllowedError: Failed to execute 'writeText' on 'Clipboard': Write permission denied."},
+	{permission: PermissionClipboardRead, conformance: "CHR-4381 CHR-4386", call: `navigator.clipboard.readText().then(() => "ok")`, granted: "ok", refused: "NotAllowedError: Failed to execute 'readText' on 'Clipboard': Read permission denied."},
+	{permission: PermissionIdleDetection, conformance: "CHR-2764 CHR-2788", call: `IdleDetector.requestPermission()`, granted: "granted", refused: "denied"},
+	{permission: PermissionWindowManagement, conformance: "CHR-4325 CHR-4330", call: `getScreenDetails()`, granted: "ok", refused: "NotAllowedError: Permission denied."},
 	{permission: PermissionScreenWakeLock, call: `navigator.wakeLock.request()`, granted: "ok", refused: "NotAllowedError: Wake Lock permission request denied"},
 	{permission: PermissionPersistentStorage, call: `navigator.storage.persist()`, granted: "true", refused: "false"},
 	{permission: PermissionLocalFonts, call: `queryLocalFonts().then(all => all.length > 0)`, granted: "true", refused: "false"},
 	{permission: PermissionKeyboardLock, call: `navigator.keyboard.lock()`, granted: "ok", refused: "InvalidStateError: lock() request could not be registered."},
 	{permission: PermissionMediaKeySystem, call: `navigator.requestMediaKeySystemAccess("org.w3.clearkey", [{initDataTypes: ["webm"], videoCapabilities: [{contentType: "video/webm; codecs=vp8"}]}])`, granted: "ok", refused: "NotSupportedError: Unsupported keySystem or supportedConfigurations."},
-	{permission: PermissionMIDISysex, call: `navigator.requestMIDIAccess({sysex: true})`, granted: "ok", refused: "NotAllowedError: Permission to use Web MIDI API was not granted.", withoutSource: true},
-	{permission: PermissionMIDI, call: `navigator.requestMIDIAccess()`, granted: "ok", refused: "NotAllowedError: Permission to use Web MIDI API was not granted.", withoutSource: true},
+	{permission: PermissionMIDISysex, conformance: "WVW-1006", call: `navigator.requestMIDIAccess({sysex: true})`, granted: "ok", refused: "NotAllowedError: Permission to use Web MIDI API was not granted.", withoutSource: true},
+	{permission: PermissionMIDI, conformance: "WVW-0992", call: `navigator.requestMIDIAccess()`, granted: "ok", refused: "NotAllowedError: Permission to use Web MIDI API was not granted.", withoutSource: true},
 	{permission: PermissionFullscreen, call: `document.documentElement.requestFullscreen().then(() => document.exitFullscreen())`, granted: "ok", refused: "TypeError: Permissions check failed"},
 	{permission: PermissionPointerLock, call: `document.documentElement.requestPointerLock().then(() => document.exitPointerLock())`, granted: "ok", refused: "NotAllowedError: Permission denied"},
 }
 
 func TestPermissions_EachRequestIsAnsweredByTheHandler(t *testing.T) {
-	yes, no := namedSession(t, "yes"), namedSession(t, "no")
+	yes, no, nobody := namedSession(t, "yes"), namedSession(t, "no"), namedSession(t, "nobody")
 	granted, refused := grants(), grants()
 	for _, c := range permissionCalls {
 		granted.all = append(granted.all, c.permission)
 	}
 	yes.SetPermissionRequestHandler(granted.handle)
 	no.SetPermissionRequestHandler(refused.handle)
-	allowed, denied := permissionPage(t, yes, "a.test"), permissionPage(t, no, "a.test")
+	allowed, denied, unasked := permissionPage(t, yes, "a.test"), permissionPage(t, no, "a.test"), permissionPage(t, nobody, "a.test")
 	for _, c := range permissionCalls {
-		t.Run(string(c.permission), func(t *testing.T) {
+		t.Run(strings.TrimSpace(c.conformance+" "+string(c.permission)), func(t *testing.T) {
 			if err := denied.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -134,18 +135,62 @@ func TestPermissions_EachRequestIsAnsweredByTheHandler(t *testing.T) {
 			if r := refused.last(t); r.Permission != c.permission || r.WebContents != denied || !r.IsMainFrame || r.RequestingOrigin != originOfPage(t, denied)+"/" || r.EmbeddingOrigin != r.RequestingOrigin || r.RequestingURL != denied.URL() || r.Frame.ID != denied.ID() {
 				t.Errorf("the handler was asked %+v", r)
 			}
-			if err := allowed.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
-				t.Fatal(err)
+			for who, page := range map[string]*WebContents{"the handler": allowed, "nobody": unasked} {
+				if err := page.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
+					t.Fatal(err)
+				}
+				got := gestured(t, page, settled(c.call))
+				if c.withoutSource && strings.HasPrefix(got, "InvalidStateError: Platform dependent") {
+					got = c.granted
+				}
+				if got != c.granted {
+					t.Errorf("granted by %s: %q, want %q", who, got, c.granted)
+				}
 			}
-			got := gestured(t, allowed, settled(c.call))
-			if c.withoutSource && strings.HasPrefix(got, "InvalidStateError: Platform dependent") {
-				got = c.granted
-			}
-			if got != c.granted {
-				t.Errorf("granted: %q, want %q", got, c.granted)
+			if r := granted.last(t); r.Permission != c.permission || r.WebContents != allowed {
+				t.Errorf("the handler was asked %+v", r)
 			}
 		})
 	}
+}
+
+func TestPermissions_CHR0996_ALockedKeyboardKeepsEscapeForThePage(t *testing.T) {
+	for name, stays := range map[string]bool{"nobody": true, "yes": true, "no": false} {
+		t.Run(name, func(t *testing.T) {
+			s := namedSession(t, name)
+			switch name {
+			case "yes":
+				s.SetPermissionRequestHandler(grants(PermissionKeyboardLock, PermissionFullscreen).handle)
+			case "no":
+				s.SetPermissionRequestHandler(grants(PermissionFullscreen).handle)
+			}
+			page := permissionPage(t, s, "a.test")
+			if err := page.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			gestured(t, page, `document.documentElement.requestFullscreen().then(() => navigator.keyboard.lock(["Escape"])).catch(() => {})`)
+			want(t, page, `!!document.fullscreenElement`, true)
+			evaluated[any](t, page, `(self.keys = 0, onkeyup = () => keys++, null)`)
+			for _, event := range []string{"rawKeyDown", "keyUp"} {
+				if err := page.call(testContext(t), "Input.dispatchKeyEvent", map[string]any{"type": event, "key": "Escape", "code": "Escape", "windowsVirtualKeyCode": 27, "nativeVirtualKeyCode": 27}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if stays {
+				eventually(t, page, `keys === 1`)
+				want(t, page, `!!document.fullscreenElement`, true)
+			} else {
+				eventually(t, page, `!document.fullscreenElement`)
+			}
+		})
+	}
+}
+
+// What these need is not in Chromium 156. When it is, the requests are asked for:
+// test it then.
+func TestPermissions_CHR2698_CHR2727_RequestStorageAccessForIsNotThere(t *testing.T) {
+	page := permissionPage(t, memorySession(t), "a.test")
+	want(t, page, `typeof document.requestStorageAccessFor + typeof navigator.mediaDevices.selectAudioOutput`, "undefinedundefined")
 }
 
 func originOfPage(t testing.TB, page *WebContents) string {
