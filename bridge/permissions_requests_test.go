@@ -230,6 +230,35 @@ func TestPermissionRequests_AreAskedForInFramesPopupsAndBlankChildren(t *testing
 	}
 }
 
+func TestPermissionRequests_FramesOfEveryKindAreDenied(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	s.SetPermissionRequestHandler(grants().handle)
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	if err := page.call(testContext(t), "Emulation.setGeolocationOverride", map[string]float64{"latitude": 1, "longitude": 2, "accuracy": 3}, nil); err != nil {
+		t.Fatal(err)
+	}
+	body := "<script>" + settled(locate) + `.then(how => parent.postMessage(how, "*"))</` + "script>"
+	for name, make := range map[string]string{
+		"srcdoc":           `f.srcdoc = body`,
+		"sandboxed srcdoc": `f.sandbox = "allow-scripts"; f.srcdoc = body`,
+		"data:":            `f.src = "data:text/html," + encodeURIComponent(body)`,
+		"blob:":            `f.src = URL.createObjectURL(new Blob([body], {type: "text/html"}))`,
+		"javascript:":      `f.src = "javascript:" + encodeURIComponent(JSON.stringify(body))`,
+	} {
+		got := evaluated[string](t, page, `body => new Promise(told => {
+			onmessage = e => told(e.data);
+			const f = document.createElement("iframe");
+			f.allow = "geolocation *";
+			`+make+`;
+			document.body.append(f);
+		})`, body)
+		if !strings.HasPrefix(got, "GeolocationPositionError1") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 // What a page tries to get past the script. Chromium itself denies it.
 func TestPermissionRequests_WhatGoesRoundTheScriptIsDenied(t *testing.T) {
 	server := permissionServer(t)
@@ -278,6 +307,36 @@ func TestPermissionRequests_WhatGoesRoundTheScriptIsDenied(t *testing.T) {
 			t.Errorf("it got %s", got)
 		}
 	})
+}
+
+func TestPermissionRequests_NativeFunctionsThatAPageGetsAtAreDenied(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	s.SetPermissionRequestHandler(grants().handle)
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	// Built-in functions that the page has replaced are handed the native ones.
+	const steal = `(() => {
+		const stolen = new Set();
+		const spy = (object, name) => {
+			const native = object[name];
+			object[name] = function (...args) {
+				for (const one of [this, ...args]) if (typeof one === "function") stolen.add(one);
+				return native.apply(this, args);
+			};
+		};
+		for (const name of ["apply", "construct", "get"]) spy(Reflect, name);
+		for (const name of ["get", "set", "has"]) spy(Map.prototype, name), spy(WeakMap.prototype, name);
+		spy(Promise.prototype, "then");
+		spy(EventTarget.prototype, "addEventListener");
+		navigator.storage.persist();
+		navigator.permissions.query({name: "camera"});
+		document.hasFocus.toString();
+		navigator.clipboard.writeText.toString();
+		return Promise.all([...stolen].map(async f => { try { return await f.call(navigator.clipboard, "x") } catch (e) { return e.name } })).then(() => navigator.clipboard.readText()).then(() => "read", e => e.name);
+	})()`
+	if got := gestured(t, page, steal); got != "NotAllowedError" {
+		t.Errorf("the page got %s", got)
+	}
 }
 
 func TestPermissionRequests_WhoGetsIntoFullscreenOrPointerLockIsTakenOut(t *testing.T) {
