@@ -38,6 +38,7 @@ const (
 	netConnectionTimedOut     NetError = -118
 	netSOCKSFailed            NetError = -120
 	netProxyConnectionFailed  NetError = -130
+	netProxyCertificate       NetError = -136
 	netMandatoryProxyFailed   NetError = -131
 	netWSUpgrade              NetError = -173
 	netCertNameInvalid        NetError = -200

@@ -80,14 +80,14 @@ func (b *Browser) reachable(ctx context.Context, server string) error {
 
 // gatewayError is the code of an error of a gateway, 0 for another error.
 func gatewayError(err error) NetError {
-	if refused, ok := errors.AsType[*gateway.CertificateError](err); ok {
-		return NetError(refused.Code)
-	}
 	if _, ok := errors.AsType[*gateway.RouteError](err); ok {
 		return netMandatoryProxyFailed
 	}
 	if failed, ok := errors.AsType[*gateway.ProxyError](err); ok {
 		return proxyError(failed)
+	}
+	if refused, ok := errors.AsType[*gateway.CertificateError](err); ok {
+		return NetError(refused.Code)
 	}
 	if failed, ok := errors.AsType[*gateway.TLSError](err); ok {
 		return tlsError(failed)
@@ -109,7 +109,10 @@ func tlsError(e *gateway.TLSError) NetError {
 
 func proxyError(e *gateway.ProxyError) NetError {
 	var dialling *net.OpError
+	_, refused := errors.AsType[*gateway.CertificateError](e.Err)
 	switch {
+	case refused:
+		return netProxyCertificate
 	case e.Status == 407:
 		return netInvalidAuthCredentials
 	case e.Status != 0:

@@ -278,15 +278,8 @@ func (g *Gateway) secure(ctx context.Context, o Options, conn net.Conn, name, ta
 		MaxVersion:         s.MaxVersion,
 		CipherSuites:       slices.DeleteFunc(slices.Clone(suites), func(c uint16) bool { return slices.Contains(s.DisabledCipherSuites, c) }),
 		VerifyConnection: func(state tls.ConnectionState) error {
-			verdict, err := g.judge(ctx, o, name, state.PeerCertificates)
-			if err != nil {
-				return err
-			}
 			g.remember(target, state)
-			if verdict != 0 {
-				return &CertificateError{Host: name, Code: verdict}
-			}
-			return nil
+			return g.verify(ctx, o, name, state)
 		},
 	}
 	if s.ClientCertificate == nil {

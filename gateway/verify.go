@@ -191,6 +191,15 @@ func (g *Gateway) judge(ctx context.Context, o Options, host string, chain []*x5
 	}
 }
 
+// verify refuses a handshake with a *CertificateError when the verdict is one.
+func (g *Gateway) verify(ctx context.Context, o Options, host string, state tls.ConnectionState) error {
+	verdict, err := g.judge(ctx, o, host, state.PeerCertificates)
+	if err == nil && verdict != 0 {
+		err = &CertificateError{Host: host, Code: verdict}
+	}
+	return err
+}
+
 func verdictKey(host string, chain []*x509.Certificate) string {
 	h := sha256.New()
 	for _, c := range chain {
