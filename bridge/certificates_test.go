@@ -453,3 +453,41 @@ func TestServerCertificate_IsTheServersOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestCertificateVerifyProc_IsAskedAnewWhenAServerHasAnotherCertificate(t *testing.T) {
+	server := sharedServer(t)
+	var renewed atomic.Bool
+	certificates := server.TLSConfig()
+	certificates.SessionTicketsDisabled = true // a session that is resumed shows none
+	before := certificates.GetCertificate
+	certificates.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if renewed.Load() {
+			hello.ServerName = fixture.SelfSignedHost
+		}
+		return before(hello)
+	}
+	changing := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+	}))
+	changing.TLS = certificates
+	changing.StartTLS()
+	t.Cleanup(changing.Close)
+	_, port, _ := net.SplitHostPort(changing.Listener.Addr().String())
+
+	s := memorySession(t)
+	asked := verdictOn(t, s, UseDefaultVerdict)
+	page := testPage(t, s, server.URL("a.test", "/"))
+	fetch := `fetch("https://changing.test:` + port + `/", {mode: "no-cors"}).then(() => "answered", e => e.name)`
+	want(t, page, fetch, "answered")
+	first := next(t, asked)
+	renewed.Store(true)
+	want(t, page, fetch, "TypeError")
+	if second := next(t, asked); second.Certificate.Fingerprint == first.Certificate.Fingerprint || second.VerificationResult == "net::OK" {
+		t.Errorf("asked %+v", second)
+	}
+	renewed.Store(false)
+	want(t, page, fetch, "answered")
+	if len(asked) > 0 {
+		t.Errorf("asked again for %s", (<-asked).Hostname)
+	}
+}

@@ -3,8 +3,10 @@ package bridge
 import (
 	"bufio"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
@@ -137,5 +139,28 @@ func TestSetProxy_AProxyOfHTTPSNeedsAGoodCertificate(t *testing.T) {
 	}
 	if got := proxy.requests(); len(got) > 0 {
 		t.Errorf("it was asked for %v", got)
+	}
+}
+
+func TestGateway_PagesReachAddressesOfIPv6(t *testing.T) {
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("this machine has no IPv6: %v", err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host) }))
+	server.Listener.Close()
+	server.Listener = l
+	server.Start()
+	t.Cleanup(server.Close)
+	for _, mode := range []string{"asleep", "awake"} {
+		s := namedSession(t, mode)
+		if mode == "awake" {
+			setProxy(t, s, ProxyConfig{Mode: ProxyDirect})
+		}
+		page := testPage(t, s, server.URL+"/")
+		want(t, page, "document.body.textContent", l.Addr().String())
+		if sent := s.NetworkStats().BytesSent; (sent > 0) != (mode == "awake") {
+			t.Errorf("%s: the gateway has sent %d bytes", mode, sent)
+		}
 	}
 }
