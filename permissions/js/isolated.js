@@ -5,7 +5,12 @@
 (check, channel) => {
   if (globalThis.bridgePermissions) return; // it is here already
 
-  const say = (name, detail) => performance.dispatchEvent(new CustomEvent(`${channel}-${name}`, { detail }));
+  // A page that has stopped in a debugger hears nothing: it is told again when it
+  // goes on.
+  const say = (name, detail) => {
+    const unheard = performance.dispatchEvent(new CustomEvent(`${channel}-${name}`, { detail, cancelable: true }));
+    if (unheard) setTimeout(say, 0, name, detail);
+  };
   const answer = (message) => say('answer', JSON.stringify(message));
 
   performance.addEventListener(`${channel}-question`, (event) => {

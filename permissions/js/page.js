@@ -6,7 +6,7 @@
   const { parse, stringify } = JSON;
   const { addEventListener, dispatchEvent } = EventTarget.prototype;
   const { get: detailOf } = Object.getOwnPropertyDescriptor(CustomEvent.prototype, 'detail');
-  const { stopImmediatePropagation } = Event.prototype;
+  const { preventDefault, stopImmediatePropagation } = Event.prototype;
   const EventType = Event, MessageEvent = CustomEvent;
 
   // Both worlds have the same object performance, and document.open() leaves its
@@ -15,11 +15,12 @@
   const hear = (name, listener) =>
     apply(addEventListener, performance, [`${channel}-${name}`, (event) => {
       apply(stopImmediatePropagation, event, []);
+      apply(preventDefault, event, []); // says that it was heard
       listener(event);
     }]);
 
   if (!say('present')) return; // it is here already
-  hear('present', (event) => event.preventDefault());
+  hear('present', () => {});
 
   const waiting = new Map();
   let last = 0;
