@@ -107,6 +107,8 @@ type Browser struct {
 	turns       map[sessionKey]turn // of persistent sessions
 	hosts       []*host
 	closed      bool
+
+	permissionFiles sync.Map // the sessions that have one open, by its directory
 }
 
 // Launch starts Chromium and returns when it answers. Close ends it. Errors are

@@ -69,8 +69,8 @@ type PermissionCheckHandler func(ctx context.Context, c PermissionCheck) (grante
 
 // SetPermissionRequestHandler sets who answers what pages of the session ask for;
 // nil removes it, and answers what waits with a no. Without one everything is
-// granted. It is Electron's setPermissionRequestHandler, and holds for open pages
-// too.
+// granted, except what RememberPermissions remembers to be denied. It is Electron's
+// setPermissionRequestHandler, and holds for open pages too.
 //
 // A page waits for as long as the handler takes; the context ends with the
 // document that asks. A handler that panics has not answered: the page goes on
@@ -114,9 +114,9 @@ func (s *Session) SetPermissionCheckHandler(handler PermissionCheckHandler) {
 }
 
 // SetPermissionPolicy sets rules that answer before the handlers do; nil removes
-// them. What they leave open, with Ask, is for the handlers: without a request
-// handler it is denied. The error is one of Policy.Compile, and then nothing has
-// changed. Electron has nothing like it.
+// them. What they leave open, with Ask, is for what RememberPermissions remembers
+// and then for the handlers: without a request handler it is denied. The error is
+// one of Policy.Compile, and then nothing has changed. Electron has nothing like it.
 func (s *Session) SetPermissionPolicy(p *permissions.Policy) error {
 	var compiled *permissions.Compiled
 	if p != nil {
@@ -160,12 +160,15 @@ type permissionRules struct {
 	request PermissionRequestHandler
 	check   PermissionCheckHandler
 	policy  *permissions.Compiled
-	cleared chan struct{} // closed when the request handler is removed
+	memory  *permissions.Store // nil where nothing is remembered
+	cleared chan struct{}      // closed when the request handler is removed
 }
 
 // asks reports whether requests have to be asked for, and checks the same of
 // checks. Where not everything is granted.
-func (r *permissionRules) asks() bool   { return r.request != nil || r.policy != nil }
+func (r *permissionRules) asks() bool {
+	return r.request != nil || r.policy != nil || r.memory != nil
+}
 func (r *permissionRules) checks() bool { return r.check != nil || r.policy != nil }
 
 // permissionDecider decides what the pages of a session may do.
@@ -174,6 +177,8 @@ type permissionDecider struct {
 	decisions listeners[PermissionDecision]
 	native    *nativePermissions
 	pages     *permissionPages
+	grants    permissionGrants
+	revoking  sync.RWMutex // read by who makes an answer hold
 
 	mu    sync.Mutex
 	rules permissionRules
@@ -202,10 +207,13 @@ func (d *permissionDecider) current() permissionRules {
 	return d.rules
 }
 
-// request decides a request. It is false in ok when the context, which is the
-// document's life, ended first.
-func (d *permissionDecider) request(ctx context.Context, r PermissionRequest) (granted, ok bool) {
+// request decides a request, and calls grant, if that is not nil, when the answer is
+// yes. It is false in ok when the context, which is the document's life, ended first.
+func (d *permissionDecider) request(ctx context.Context, r PermissionRequest, grant func()) (granted, ok bool) {
 	granted, rule := d.requested(ctx, r)
+	for rule != "" && !d.settle(r, granted, rule, grant) {
+		granted, rule = d.requested(ctx, r)
+	}
 	if rule == "" {
 		return false, false
 	}
@@ -221,14 +229,19 @@ func (d *permissionDecider) request(ctx context.Context, r PermissionRequest) (g
 // context ended first.
 func (d *permissionDecider) requested(ctx context.Context, r PermissionRequest) (granted bool, rule string) {
 	rules := d.current()
+	unasked, rule := true, "default" // what holds where nobody can be asked
 	if rules.policy != nil {
 		answer, name := rules.policy.Decide(r.RequestingOrigin, r.Permission)
-		if answer != permissions.Ask || rules.request == nil {
+		if answer != permissions.Ask {
 			return answer == permissions.Allow, "policy " + name
 		}
+		unasked, rule = false, "policy "+name
+	}
+	if granted, found := rules.recall(r.RequestingOrigin, r.Permission, r.MediaTypes...); found {
+		return granted, byMemory
 	}
 	if rules.request == nil {
-		return true, "default"
+		return unasked, rule
 	}
 	asked, end := context.WithCancel(ctx)
 	defer end()
@@ -236,7 +249,7 @@ func (d *permissionDecider) requested(ctx context.Context, r PermissionRequest) 
 	go d.session.browser.safely("SetPermissionRequestHandler", func() { answer <- rules.request(asked, r) })
 	select {
 	case granted = <-answer:
-		return granted, "handler"
+		return granted, byHandler
 	case <-rules.cleared:
 		return false, "removed"
 	case <-ctx.Done():
@@ -249,6 +262,11 @@ func (d *permissionDecider) check(ctx context.Context, c PermissionCheck) (grant
 	rules := d.current()
 	if rules.policy != nil {
 		answer, name := rules.policy.Decide(c.RequestingOrigin, c.Permission)
+		if answer == permissions.Ask && rules.check == nil {
+			if granted, found := rules.recall(c.RequestingOrigin, c.Permission, c.MediaType); found {
+				return granted, byMemory
+			}
+		}
 		if answer != permissions.Ask || rules.check == nil {
 			return answer == permissions.Allow, "policy " + name
 		}
@@ -257,7 +275,7 @@ func (d *permissionDecider) check(ctx context.Context, c PermissionCheck) (grant
 		return true, "default"
 	}
 	granted, _ = answered(ctx, d.session.browser, "SetPermissionCheckHandler", func() (bool, error) { return rules.check(ctx, c), nil })
-	return granted, "handler"
+	return granted, byHandler
 }
 
 // checked decides a check of a page's.

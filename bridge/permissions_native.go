@@ -145,11 +145,12 @@ func (n *nativePermissions) bring(key nativeKey, entry *nativeEntry) {
 		return
 	}
 	entry.granted = wanted
-	setting := "denied"
-	if wanted {
-		setting = "granted"
-	}
-	params := map[string]any{"permission": key.permission, "setting": setting, "origin": key.origin}
+	n.tell(key, wanted)
+}
+
+// tell tells Chromium of a setting.
+func (n *nativePermissions) tell(key nativeKey, granted bool) {
+	params := map[string]any{"permission": key.permission, "setting": permissionState(granted), "origin": key.origin}
 	if key.embedded != "" {
 		params["embeddedOrigin"] = key.embedded
 	}

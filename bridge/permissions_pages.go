@@ -36,7 +36,7 @@ type permissionPages struct {
 	asks, checks bool // somebody answers requests, checks
 	changes      int  // how often that has changed
 	targets      map[*cdp.Target]*permissionTarget
-	grants       map[grantID]func() // that take them back
+	grants       map[grantID]documentGrant
 }
 
 type permissionTarget struct {
@@ -51,7 +51,7 @@ type grantID struct {
 }
 
 func newPermissionPages(s *Session, d *permissionDecider) *permissionPages {
-	p := &permissionPages{session: s, decider: d, targets: map[*cdp.Target]*permissionTarget{}, grants: map[grantID]func(){}}
+	p := &permissionPages{session: s, decider: d, targets: map[*cdp.Target]*permissionTarget{}, grants: map[grantID]documentGrant{}}
 	p.questions = s.newChannel(permissionWorld, permissionBinding, p.heard)
 	isolated := func(text string) *preload {
 		return &preload{PreloadScript: PreloadScript{World: IsolatedWorld, AllFrames: true}, text: text, worldName: permissionWorld, immediately: true}
@@ -90,14 +90,16 @@ func (p *permissionPages) update(asks, checks bool) {
 	p.reviewAll()
 }
 
-// reviewAll asks anew for what is permitted.
-func (p *permissionPages) reviewAll() {
+// reviewAll asks anew for what is permitted. wait waits until Chromium is told.
+func (p *permissionPages) reviewAll() (wait func()) {
+	var checked sync.WaitGroup
 	for _, page := range p.session.Pages() {
-		go p.checkOrigin(page.life, page, page.wireURL())
+		checked.Go(func() { p.checkOrigin(page.life, page, page.wireURL()) })
 		for _, in := range page.contexts.inWorld(permissionWorld) {
 			in.address(permissionObject).send("changed")
 		}
 	}
+	return checked.Wait
 }
 
 func (p *permissionPages) join(t *cdp.Target) []cdp.Command {
@@ -335,12 +337,9 @@ func (p *permissionPages) request(m worldMessage, q permissionQuestion) {
 		r.SecurityOrigin = r.RequestingOrigin
 	}
 	asked := time.Now()
-	granted, ok := p.decider.request(m.from.life, r)
+	granted, ok := p.decider.request(m.from.life, r, func() { p.grant(m, q, keys) })
 	if !ok {
 		return
-	}
-	if granted {
-		p.grant(m, q, keys)
 	}
 	to := m.from.address(permissionObject)
 	if q.Active && time.Since(asked) > time.Second {
@@ -404,23 +403,24 @@ func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nat
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	gone := context.AfterFunc(m.from.life, func() { p.takeBack(id) })
-	p.grants[id] = func() {
+	origin, _ := permissions.ParseOrigin(slashed(q.Origin))
+	p.grants[id] = documentGrant{origin: origin, permission: q.Permission, keys: keys, end: func() {
 		gone()
 		release()
 		if q.Permission == PermissionFullscreen {
 			go p.permitAbove(m, q.ID, false)
 		}
-	}
+	}}
 }
 
 // takeBack ends a grant, if there is one.
 func (p *permissionPages) takeBack(id grantID) {
 	p.mu.Lock()
-	release := p.grants[id]
+	g, granted := p.grants[id]
 	delete(p.grants, id)
 	p.mu.Unlock()
-	if release != nil {
-		release()
+	if granted {
+		g.end()
 	}
 }
 
@@ -455,6 +455,7 @@ func (p *permissionPages) check(m worldMessage, q permissionQuestion) {
 // devices lets a document see the names of its cameras and microphones as far as
 // it is permitted.
 func (p *permissionPages) devices(m worldMessage, q permissionQuestion) {
+	q.Permission = PermissionMedia
 	from := m.questioner(q)
 	var keys []nativeKey
 	for _, mediaType := range []string{permissions.Audio, permissions.Video} {

@@ -368,6 +368,7 @@ func (s *Session) finish() {
 		page.gone(ErrSessionClosed)
 	}
 	s.end()
+	s.permissions.grants.close()
 	s.protocol.unplace()
 	s.pageListeners.end()
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cdpbridge/cdpbridge/bridge"
 	"github.com/cdpbridge/cdpbridge/chromium"
+	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 )
 
 // startForeign starts a browser that the bridge does not own and returns the
@@ -102,5 +103,32 @@ func TestConnect_SaysWhatIsWrongWithTheAddress(t *testing.T) {
 			continue
 		}
 		t.Logf("%q: %v", address, err)
+	}
+}
+
+func TestConnect_RemembersPermissionsInMemory(t *testing.T) {
+	address, server := startForeign(t), fixture.New(t)
+	ctx := testContext(t, time.Minute)
+	b, err := bridge.Connect(ctx, address, bridge.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	s, asked := b.DefaultSession(), make(chan bridge.Permission, 2)
+	s.SetPermissionRequestHandler(func(_ context.Context, r bridge.PermissionRequest) bool {
+		asked <- r.Permission
+		return true
+	})
+	if err := s.RememberPermissions(ctx, true); err != nil {
+		t.Fatal(err)
+	}
+	page := newPage(t, s, server.URL("a.localhost", "/"))
+	for range 2 {
+		if granted, err := bridge.Evaluate[bool](ctx, page, "navigator.storage.persist()"); !granted || err != nil {
+			t.Error(granted, err)
+		}
+	}
+	if len(asked) != 1 || len(s.PermissionGrants()) != 1 {
+		t.Errorf("asked %d times; remembered are %v", len(asked), s.PermissionGrants())
 	}
 }

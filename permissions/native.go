@@ -1,5 +1,7 @@
 package permissions
 
+import "fmt"
+
 // Descriptor is a permission as Chromium names it: the PermissionDescriptor of
 // CDP's Browser.setPermission, and the argument of a page's
 // navigator.permissions.query. Its JSON is theirs.
@@ -25,11 +27,22 @@ const (
 )
 
 // Query is what Electron's check handler is asked when a page calls
-// navigator.permissions.query.
+// navigator.permissions.query, and what a Store has a decision on.
 type Query struct {
-	Permission Permission
+	Permission Permission `json:"permission"`
 	// MediaType is Audio or Video with Media, else empty.
-	MediaType string
+	MediaType string `json:"mediaType,omitzero"`
+}
+
+// checkMediaType says what is wrong with the media type.
+func (q Query) checkMediaType() error {
+	switch {
+	case q.Permission == Media && q.MediaType != Audio && q.MediaType != Video:
+		return fmt.Errorf("%q is not a media type; it is %q or %q", q.MediaType, Audio, Video)
+	case q.Permission != Media && q.MediaType != "":
+		return fmt.Errorf("%s has no media types, such as %q", q.Permission, q.MediaType)
+	}
+	return nil
 }
 
 // Native returns what to set in Chromium to grant or deny p, the permission

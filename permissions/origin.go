@@ -31,6 +31,16 @@ func (o origin) String() string {
 	return o.scheme + "://" + o.host + ":" + o.port
 }
 
+// ParseOrigin returns an origin as Chromium writes it. It takes one with or without
+// a slash at its end, and refuses the opaque ones. Its error is an *OriginError.
+func ParseOrigin(text string) (string, error) {
+	o, err := parseOrigin(text)
+	if err != nil {
+		return "", err
+	}
+	return o.String(), nil
+}
+
 // parseOrigin reads an origin, with or without a slash at its end. It refuses
 // "null", which stands for all the opaque ones.
 func parseOrigin(text string) (origin, error) {

@@ -24,7 +24,7 @@ func TestStore_AFullDiskKeepsTheOldFile(t *testing.T) {
 	})
 	path := filepath.Join(disk, "grants.json")
 	s := opened(t, path)
-	set(t, s, "https://a.test", USB, true)
+	set(t, s, "https://a.test", on(USB), true)
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestStore_AFullDiskKeepsTheOldFile(t *testing.T) {
 	if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("filling the disk: %v", err)
 	}
-	if err := s.Set("https://b.test", USB, Decision{Granted: true}); !errors.Is(err, syscall.ENOSPC) {
+	if err := s.Set("https://b.test", Decision{Granted: true}, on(USB)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("%v", err)
 	}
 	if after, err := os.ReadFile(path); !bytes.Equal(after, before) || err != nil {
@@ -46,7 +46,7 @@ func TestStore_AFullDiskKeepsTheOldFile(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	set(t, s, "https://b.test", USB, true)
+	set(t, s, "https://b.test", on(USB), true)
 	sameAsItsFile(t, s)
 	if !reflect.DeepEqual(opened(t, path).List(), s.List()) || len(s.List()) != 2 {
 		t.Errorf("%v", s.List())

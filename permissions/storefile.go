@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -50,8 +51,8 @@ func (e *VersionError) Error() string {
 }
 
 // load reads a file, or sets it aside.
-func load(path string) (map[subject]Decision, error) {
-	data, err := readStore(path)
+func load(dir Dir, name string) (map[subject]Decision, error) {
+	data, path, err := readStore(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[subject]Decision{}, nil
 	}
@@ -65,36 +66,50 @@ func load(path string) (map[subject]Decision, error) {
 		version.Path = path
 		return nil, version
 	case err != nil:
-		return nil, setAside(path, err)
+		return nil, setAside(dir, name, &DamagedError{Path: path, Err: err})
 	}
 	return grants, nil
 }
 
-// readStore returns a file's contents, cut where they are too long.
-func readStore(path string) ([]byte, error) {
-	file, err := os.Open(path)
+// readStore returns a file's contents, cut where they are too long, and its path.
+func readStore(dir Dir, name string) (data []byte, path string, err error) {
+	file, err := dir.Open(name, os.O_RDONLY)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxStoreFile+1))
+	data, err = io.ReadAll(io.LimitReader(file, maxStoreFile+1))
+	return data, file.Name(), err
 }
 
 // setAside renames a damaged file to a name that is free.
-func setAside(path string, damage error) error {
-	aside := path + ".damaged"
-	for n := 2; exists(aside); n++ {
-		aside = fmt.Sprintf("%s.damaged%d", path, n)
+func setAside(dir Dir, name string, damage *DamagedError) error {
+	aside, err := reserve(dir, name+".damaged")
+	if err == nil {
+		if err = dir.Rename(name, aside); err != nil {
+			_ = dir.Remove(aside)
+		}
 	}
-	if err := os.Rename(path, aside); err != nil {
-		return fmt.Errorf("%s is damaged: %w; it cannot be set aside: %w", path, damage, err)
+	if err != nil {
+		return fmt.Errorf("%s is damaged: %w; it cannot be set aside: %w", damage.Path, damage.Err, err)
 	}
-	return &DamagedError{Path: path, Aside: aside, Err: damage}
+	damage.Aside = damage.Path + strings.TrimPrefix(aside, name)
+	return damage
 }
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
+// reserve makes an empty file whose name begins so, and returns its name.
+func reserve(dir Dir, prefix string) (name string, err error) {
+	name = prefix
+	for n := 2; ; n++ {
+		file, err := dir.Open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+		if err == nil {
+			return name, file.Close()
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+		name = fmt.Sprintf("%s%d", prefix, n)
+	}
 }
 
 func encode(grants []Grant) ([]byte, error) {
@@ -140,7 +155,8 @@ func index(all []Grant) (map[subject]Decision, error) {
 	grants := make(map[subject]Decision, len(all))
 	for i, g := range all {
 		o, err := parseOrigin(g.Origin)
-		about := subject{g.Origin, g.Permission}
+		about := subject{g.Origin, g.Query}
+		mediaType := g.checkMediaType()
 		_, twice := grants[about]
 		switch {
 		case err != nil:
@@ -149,10 +165,12 @@ func index(all []Grant) (map[subject]Decision, error) {
 			return nil, fmt.Errorf("grants[%d].origin: %w", i, &OriginError{g.Origin, "it is written " + o.String()})
 		case g.Permission == "" || len(g.Permission) > longestName:
 			return nil, fmt.Errorf("grants[%d].permission is not a name", i)
+		case mediaType != nil:
+			return nil, fmt.Errorf("grants[%d].mediaType: %w", i, mediaType)
 		case !writable(g.When):
 			return nil, fmt.Errorf("grants[%d].when is out of range", i)
 		case twice:
-			return nil, fmt.Errorf("grants[%d]: a second decision on %s of %s", i, g.Permission, g.Origin)
+			return nil, fmt.Errorf("grants[%d]: a second decision on %v of %s", i, g.Query, g.Origin)
 		}
 		g.When = g.When.UTC()
 		grants[about] = g.Decision

@@ -6,18 +6,25 @@ import (
 	"testing"
 )
 
-func openRoot(t *testing.T) Root {
+// testRoot is a Dir of the program's own user.
+type testRoot struct{ *os.Root }
+
+func (r testRoot) Open(name string, flag int) (*os.File, error) { return r.OpenFile(name, flag, 0o600) }
+
+func (r testRoot) Sync(name string) error { return SyncDir(r.Root, name) }
+
+func openRoot(t *testing.T) testRoot {
 	t.Helper()
 	root, err := os.OpenRoot(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = root.Close() })
-	return Root{root}
+	return testRoot{root}
 }
 
 // only fails unless the directory has the one file with these contents.
-func only(t *testing.T, r Root, name, contents string) {
+func only(t *testing.T, r testRoot, name, contents string) {
 	t.Helper()
 	if got, err := r.ReadFile(name); string(got) != contents || err != nil {
 		t.Errorf("%s: %q, %v", name, got, err)
@@ -39,7 +46,7 @@ func TestWrite_TheNewContentsTakeThePlaceOfTheOld(t *testing.T) {
 
 // faulty is a directory in which an operation fails.
 type faulty struct {
-	Root
+	testRoot
 	rename, sync error
 }
 
@@ -47,7 +54,7 @@ func (f faulty) Rename(from, to string) error {
 	if f.rename != nil {
 		return f.rename
 	}
-	return f.Root.Rename(from, to)
+	return f.testRoot.Rename(from, to)
 }
 
 func (f faulty) Sync(string) error { return f.sync }
@@ -58,11 +65,11 @@ func TestWrite_ItsErrorSaysWhichContentsAreThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	var unsure *SyncError
-	if err := Write(faulty{Root: r, rename: fault}, "name", []byte("new")); !errors.Is(err, fault) || errors.As(err, &unsure) {
+	if err := Write(faulty{testRoot: r, rename: fault}, "name", []byte("new")); !errors.Is(err, fault) || errors.As(err, &unsure) {
 		t.Errorf("%v", err)
 	}
 	only(t, r, "name", "old")
-	if err := Write(faulty{Root: r, sync: fault}, "name", []byte("new")); !errors.Is(err, fault) || !errors.As(err, &unsure) {
+	if err := Write(faulty{testRoot: r, sync: fault}, "name", []byte("new")); !errors.Is(err, fault) || !errors.As(err, &unsure) {
 		t.Errorf("%v", err)
 	}
 	only(t, r, "name", "new")
