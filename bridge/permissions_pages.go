@@ -341,6 +341,9 @@ func (p *permissionPages) request(m worldMessage, q permissionQuestion) {
 	if !ok {
 		return
 	}
+	if granted && q.Permission == PermissionFullscreen {
+		p.permitAbove(m, q.ID, true)
+	}
 	to := m.from.address(permissionObject)
 	if q.Active && time.Since(asked) > time.Second {
 		to.params["userGesture"] = true // or the handler's time would cost the page what the user has done
@@ -397,9 +400,6 @@ func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nat
 	id := grantID{m.from, q.ID}
 	p.takeBack(id) // of a page that uses a number twice
 	release := p.decider.native.hold(keys)
-	if q.Permission == PermissionFullscreen {
-		p.permitAbove(m, q.ID, true)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	gone := context.AfterFunc(m.from.life, func() { p.takeBack(id) })

@@ -17,7 +17,7 @@ var walls = map[string][]string{
 	"cdp":         {},
 	"gateway":     {"internal/hostport", "internal/httpauth"},
 	"devices":     {"devices"},
-	"permissions": {"internal/atomicfile"},
+	"permissions": {"internal/atomicfile", "internal/inpage"},
 	"endpoint":    {"bridge", "endpoint"},
 	"kiosk":       {"bridge", "kiosk"},
 	"bridgetest":  {"bridge", "bridgetest", "devices/virtual"},
