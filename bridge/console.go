@@ -9,16 +9,18 @@ import (
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
 
-// ConsoleMessage is something that a page's code wrote to the console, or an
-// exception that it did not catch.
+// ConsoleMessage is something that a page's code, or Chromium itself, wrote to the
+// console, or an exception that nobody caught.
 type ConsoleMessage struct {
 	// Level is the console method: "log", "info", "warning", "error", "debug",
-	// and so on; "exception" for an exception that nobody caught.
+	// and so on; "exception" for an exception that nobody caught. What Chromium
+	// writes, such as of requests that failed, has the level "error", "warning",
+	// "info" or "verbose".
 	Level string
 	// Text is the arguments as the console would print them.
 	Text string
 	// URL, Line and Column (from 1) say where it was written; Line is 0 where
-	// that is not known.
+	// that is not known, and Column 0 where only the line is.
 	URL          string
 	Line, Column int
 }
@@ -36,14 +38,18 @@ func (w *WebContents) Console(ctx context.Context) iter.Seq[ConsoleMessage] {
 		return func(func(ConsoleMessage) bool) {}
 	}
 	w.contexts.watch(w, w.target)
-	// What Chromium remembers of the console comes before the answer to
-	// Runtime.enable, and what is written from now on after it.
+	// What Chromium remembers of the console comes before the answers to
+	// Runtime.enable and Log.enable, and what is written from now on after them.
 	began := make(chan iter.Seq2[cdp.Event, error], 1)
 	s := w.CDP()
-	s.Conn().Send(cdp.Command{Session: s, Method: "Runtime.enable", Done: func(jsonv2.Value, error) {
-		began <- s.Events(ctx, consoleQueue, "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
-	}})
+	s.Conn().Send(cdp.Command{Session: s, Method: "Runtime.enable"})
+	release := w.session.logs.use(w.target, func() {
+		began <- s.Events(ctx, consoleQueue, "Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+	})
+	stop := context.AfterFunc(ctx, release)
 	return func(yield func(ConsoleMessage) bool) {
+		defer stop()
+		defer release()
 		select {
 		case events := <-began:
 			forward(events, yield)
@@ -64,6 +70,9 @@ func forward(events iter.Seq2[cdp.Event, error], yield func(ConsoleMessage) bool
 }
 
 func consoleMessage(e cdp.Event) (ConsoleMessage, bool) {
+	if e.Method == "Log.entryAdded" {
+		return chromiumMessage(e)
+	}
 	var ev struct {
 		Type       string         `json:"type"`
 		Args       []remoteObject `json:"args"`
@@ -93,6 +102,16 @@ func consoleMessage(e cdp.Event) (ConsoleMessage, bool) {
 		m.URL, m.Line, m.Column = customURL(at.URL), at.LineNumber+1, at.ColumnNumber+1
 	}
 	return m, true
+}
+
+// chromiumMessage is what Chromium itself writes to the console.
+func chromiumMessage(e cdp.Event) (ConsoleMessage, bool) {
+	ev, ok := decodeLogEntry(e)
+	m := ConsoleMessage{Level: ev.Entry.Level, Text: ev.Entry.Text, URL: customURL(ev.Entry.URL)}
+	if ev.Entry.Line != nil {
+		m.Line = *ev.Entry.Line + 1
+	}
+	return m, ok
 }
 
 // remoteObject is a Runtime.RemoteObject, as far as printing it needs.

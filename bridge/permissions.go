@@ -77,6 +77,13 @@ type PermissionCheckHandler func(ctx context.Context, c PermissionCheck) (grante
 // waiting. A handler that replaces another one leaves to it what it was asked.
 // Combined requests, such as for camera and microphone, are one call.
 //
+// PermissionOpenExternal is asked for when a page, or WebContents.LoadURL, navigates
+// to a URL of another program, such as mailto: or tel:. It asks on behalf of the
+// document that navigates, or in whose frame or pop-up nothing else is yet, and is
+// asked for as long as the page is there. SetExternalOpener opens what is granted.
+// Eight such requests of a page wait at most; further ones are denied. A frame
+// whose attribute sandbox keeps it from such URLs does not ask.
+//
 // With a handler Chromium itself denies what is to be asked for, and the session's
 // documents have a script of the bridge's that asks first. What goes round it is
 // denied. Chromium has no switch against fullscreen and pointer lock: who gets in
@@ -142,8 +149,9 @@ type PermissionDecision struct {
 	ExternalURL      string     `json:"externalUrl,omitempty"`
 	Granted          bool       `json:"granted"`
 	// Rule is who decided: "default" (nobody is asked), "handler", "policy " and
-	// the rule, such as "policy deny[0]", "remembered", or "removed" (the handler
-	// was, before it answered).
+	// the rule, such as "policy deny[0]", "remembered", "removed" (the handler
+	// was, before it answered), or "too many" (of PermissionOpenExternal: eight of
+	// the page wait already).
 	Rule string `json:"rule"`
 	// WebContents is the page, nil for a worker.
 	WebContents *WebContents `json:"-"`
@@ -217,12 +225,17 @@ func (d *permissionDecider) request(ctx context.Context, r PermissionRequest, gr
 	if rule == "" {
 		return false, false
 	}
+	d.decided(r, granted, rule)
+	return granted, true
+}
+
+// decided tells of the answer to a request.
+func (d *permissionDecider) decided(r PermissionRequest, granted bool, rule string) {
 	d.decisions.tell(PermissionDecision{
 		Time: time.Now(), Kind: "request", Permission: r.Permission, MediaTypes: r.MediaTypes, RequestingURL: r.RequestingURL,
 		RequestingOrigin: r.RequestingOrigin, EmbeddingOrigin: r.EmbeddingOrigin, ExternalURL: r.ExternalURL,
 		Granted: granted, Rule: rule, WebContents: r.WebContents,
 	})
-	return granted, true
 }
 
 // requested returns the answer to a request, and who gave it; nobody when the

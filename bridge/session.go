@@ -35,6 +35,8 @@ type Session struct {
 	webRequest        *WebRequest
 	preloads          *preloads
 	permissions       *permissionDecider
+	externals         *externals
+	logs              *logDomain
 	channels          channels
 	messages          *messages
 	hints             *hints
@@ -96,13 +98,15 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.webRequest = newWebRequest(s)
 	s.preloads = newPreloads(s)
 	s.permissions = newPermissionDecider(s)
+	s.externals = newExternals(s)
+	s.logs = newLogDomain()
 	s.messages = newMessages(s)
 	s.hints = newHints(s)
 	s.certificateErrors = newCertificateErrors(s)
 	s.serviceWorkers = newServiceWorkers(s)
 	s.netLog = &NetLog{session: s}
 	s.agents = newAgents(s.interception, s.network)
-	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.channels, s.permissions.pages, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
+	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.logs, s.channels, s.permissions.pages, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
 	return s
 }
 

@@ -46,6 +46,9 @@ type TreeOptions struct {
 	// Gone is told of each adopted target that is detached: closed, or a frame
 	// that moved into another process. It is not told when the connection ends.
 	Gone func(t *Target)
+	// Navigating is told where a frame of an adopted target is about to go, before
+	// anything else of the navigation is known.
+	Navigating func(t *Target, frameID, url string)
 	// Crashed is told of a page whose renderer process died. The page remains
 	// and can be loaded again.
 	Crashed func(t *Target, status string, code int)
@@ -364,6 +367,15 @@ func (tr *Tree) tapFrames() {
 		}
 		if tr.decode(params, &ev) {
 			t.frames.update(ev.FrameID, func(f *Frame) { f.ParentID, f.Target = ev.ParentFrameID, t })
+		}
+	})
+	tapFrame("Page.frameStartedNavigating", func(t *Target, params []byte) {
+		var ev struct {
+			FrameID string `json:"frameId"`
+			URL     string `json:"url"`
+		}
+		if tr.opts.Navigating != nil && tr.decode(params, &ev) {
+			tr.opts.Navigating(t, ev.FrameID, ev.URL)
 		}
 	})
 	tapFrame("Page.frameNavigated", func(t *Target, params []byte) {

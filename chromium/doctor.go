@@ -80,8 +80,13 @@ func diagnoseBinary(ctx context.Context, o Options, u *User) (string, []Check) {
 func diagnoseDirectories(o Options, u *User) Check {
 	check := Check{Name: "temporary directory", Detail: cmp.Or(o.TempDir, os.TempDir())}
 	s, err := newScratch(o.TempDir, u)
+	programs := true
 	if err == nil {
+		programs = s.holdsPrograms()
 		err = errors.Join(reachable(u, s.tmp()), s.remove())
+	}
+	if !programs {
+		check.Status, check.Advice = Warn, "programs cannot run there (noexec), nor be found where the path has a colon; if the same holds for /tmp, Chromium can start programs of the desktop for links such as mailto: set TMPDIR to another directory"
 	}
 	if err != nil {
 		check.Status, check.Detail, check.Advice = Fail, err.Error(), "set TMPDIR to a directory that Chromium's user can reach, on a disk with space"

@@ -14,9 +14,10 @@ import (
 )
 
 // scratch is the directory of one host's temporary files, bridge-<pid>-<random>.
-// It belongs to the bridge, which holds its lock; what is in it belongs to
-// Chromium's user: tmp, which is Chromium's TMPDIR (it leaves its singleton
-// socket there when it is killed), and profile, for a host without a directory.
+// It belongs to the bridge, which holds its lock. In it, tmp is Chromium's TMPDIR
+// (it leaves its singleton socket there when it is killed), and profile is for a
+// host without a directory; both belong to Chromium's user. What stands in for
+// programs of the desktop belongs to the bridge.
 type scratch struct {
 	path string
 	lock *lock

@@ -34,7 +34,7 @@ const homeName = ".home"
 type workspace struct {
 	user    *User
 	scratch *scratch
-	short   *scratch // where TMPDIR is when scratch has too long a path, else nil
+	short   *scratch // where TMPDIR and the stand-ins are when scratch cannot hold them, else nil
 	dir     string   // the user data directory
 	lock    *lock
 }
@@ -46,8 +46,11 @@ func openWorkspace(ctx context.Context, o Options, u *User) (w *workspace, err e
 	if w.scratch, err = newScratch(o.TempDir, u); err != nil {
 		return nil, err
 	}
-	if !w.scratch.holdsSocket() {
+	if !w.scratch.holdsSocket() || !w.scratch.holdsPrograms() {
 		w.short, err = newScratch("/tmp", u)
+	}
+	if err != nil && w.scratch.holdsSocket() {
+		err = nil // it runs without stand-ins that work; Diagnose tells of it
 	}
 	if err == nil {
 		err = w.prepare(ctx, o)
@@ -61,6 +64,9 @@ func openWorkspace(ctx context.Context, o Options, u *User) (w *workspace, err e
 func (w *workspace) prepare(ctx context.Context, o Options) (err error) {
 	if err := reachable(w.user, w.tmp()); err != nil {
 		return err
+	}
+	if err := w.makeStandIns(); err != nil {
+		return directoryError(w.tmp(), nil, err)
 	}
 	if o.UserDataDir == "" {
 		w.dir = w.scratch.profile()
@@ -220,5 +226,5 @@ func (w *workspace) environment(extra []string) []string {
 	}
 	// Crash dumps would fill the disk in months; the log tells of the crash.
 	env = append(env, "TMPDIR="+w.tmp(), "BREAKPAD_DUMP_LOCATION="+w.tmp())
-	return append(env, extra...)
+	return w.withStandIns(append(env, extra...))
 }

@@ -1,0 +1,11 @@
+//go:build unix
+
+package bridge
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// detach keeps what ends the bridge from a program.
+func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
