@@ -72,7 +72,7 @@ func (x *externals) navigating(t *cdp.Target, frameID, url string) {
 		if blocked(from.life) {
 			return
 		}
-		if granted, _ := x.session.permissions.request(from.life, r); granted {
+		if granted, _ := x.session.permissions.request(from.life, r, nil); granted {
 			x.open(url)
 		}
 	}()
