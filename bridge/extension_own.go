@@ -11,7 +11,7 @@ import (
 	"github.com/cdpbridge/cdpbridge/chromium"
 )
 
-// Some of what a session needs is there for extensions only. The bridge has two
+// Some of what a session needs is there for extensions only. The bridge has three
 // of its own, which are loaded when they are first needed and gone with the
 // process. Each has a page, which the bridge opens as a hidden one.
 const (
@@ -21,9 +21,16 @@ const (
 	// helperExtension is for default contexts: in created ones some of its
 	// interfaces are without effect and chrome.proxy can crash Chromium.
 	helperExtension = "helper"
+	// captureExtension names pages that others may capture. It sees the context of
+	// its page only, too.
+	captureExtension = "capture"
 )
 
-//go:embed js/browsingdata js/helper
+// captureSwitch lets the capture extension name pages that nobody has called it
+// for: its id is that of the key in its manifest.
+const captureSwitch = "--allowlisted-extension-id=mpepfimnibohejdoehblkefiempknghp"
+
+//go:embed js/browsingdata js/capture js/helper
 var extensionFiles embed.FS
 
 // ownExtensions are the bridge's extensions in a Chromium process.
@@ -62,7 +69,7 @@ func (h *host) extensionPage(ctx context.Context, name string) (string, error) {
 	var loaded struct {
 		ID string `json:"id"`
 	}
-	params := map[string]any{"path": dir, "enableInIncognito": name == browsingDataExtension}
+	params := map[string]any{"path": dir, "enableInIncognito": name != helperExtension}
 	if err := h.root().Call(ctx, "Extensions.loadUnpacked", params, &loaded); err != nil {
 		return "", fmt.Errorf("loading the extension %s: %w", name, err)
 	}

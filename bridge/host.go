@@ -114,6 +114,7 @@ func (b *Browser) startHost(ctx context.Context, name, userDataDir string, owner
 	if o.Args, err = b.streams.letIn(o.Args); err != nil {
 		return nil, err
 	}
+	o.Args = append(slices.Clip(o.Args), captureSwitch)
 	p, err := chromium.Start(ctx, o)
 	if err != nil {
 		return nil, err

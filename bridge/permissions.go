@@ -207,6 +207,9 @@ func (d *permissionDecider) change(edit func(r *permissionRules)) {
 	edit(&d.rules)
 	d.native.set(d.rules.asks(), d.rules.checks())
 	d.pages.update(d.rules.asks(), d.rules.checks())
+	if d.rules.asks() {
+		d.session.display.listen()
+	}
 }
 
 func (d *permissionDecider) current() permissionRules {

@@ -322,6 +322,19 @@ func waitGroup(ctx context.Context, group *sync.WaitGroup) error {
 func (ps *preloads) setOwn(world string, scripts []*preload) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
+	ps.bringOwn(world, scripts)
+}
+
+// addOwn adds such a script, unless it is there.
+func (ps *preloads) addOwn(world string, script *preload) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if scripts := ps.own[world]; !slices.Contains(scripts, script) {
+		ps.bringOwn(world, append(slices.Clip(scripts), script))
+	}
+}
+
+func (ps *preloads) bringOwn(world string, scripts []*preload) {
 	ps.own[world] = scripts
 	for t := range ps.targets {
 		t.Session.Conn().Send(ps.update(t)...)
@@ -370,7 +383,9 @@ func (ps *preloads) inFrames() []*preload {
 	if slices.ContainsFunc(scripts, func(p *preload) bool { return p.World == IsolatedWorld }) {
 		scripts = slices.Insert(scripts, 0, ps.bridge)
 	}
-	return slices.Concat(ps.own[permissionWorld], ps.own[schemeWorld], ps.own[preconnectWorld], scripts)
+	// That for getDisplayMedia keeps what Chromium has before that for permissions
+	// replaces it.
+	return slices.Concat(ps.own[displayWorld], ps.own[permissionWorld], ps.own[schemeWorld], ps.own[preconnectWorld], scripts)
 }
 
 // update returns the commands that bring a page, or a frame with a process of

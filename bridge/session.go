@@ -37,6 +37,7 @@ type Session struct {
 	permissions       *permissionDecider
 	externals         *externals
 	logs              *logDomain
+	display           *displayMedia
 	channels          channels
 	messages          *messages
 	hints             *hints
@@ -100,6 +101,7 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.permissions = newPermissionDecider(s)
 	s.externals = newExternals(s)
 	s.logs = newLogDomain()
+	s.display = newDisplayMedia(s)
 	s.messages = newMessages(s)
 	s.hints = newHints(s)
 	s.certificateErrors = newCertificateErrors(s)
@@ -193,6 +195,7 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 		return nil, errors.Join(err, at.vacate(context.WithoutCancel(ctx)))
 	}
 	s.permissions.native.placed(at)
+	s.display.placed(at)
 	s.mu.Lock()
 	if !s.closed && at.host.life.Err() == nil {
 		s.at = at

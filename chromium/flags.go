@@ -106,6 +106,10 @@ func flags(o Options, userDataDir string) ([]string, error) {
 		"--password-store=basic",
 		"--use-mock-keychain",
 		"--enable-unsafe-extension-debugging",
+		// Without a window, getDisplayMedia would wait for ever for somebody who
+		// picks a screen. The second one is for the option preferCurrentTab.
+		"--auto-reject-capture",
+		"--auto-reject-this-tab-capture",
 	}
 	if !o.Headful {
 		args = append(args, "--headless")

@@ -1,0 +1,89 @@
+// Lets the program say what getDisplayMedia gives. It runs in the page's own world, before its
+// scripts, in every frame, and is no wall: Chromium itself refuses what goes round it.
+(channel) => {
+  const { apply } = Reflect;
+  const { parse, stringify } = JSON;
+  const { addEventListener, dispatchEvent } = EventTarget.prototype;
+  const { get: detailOf } = Object.getOwnPropertyDescriptor(CustomEvent.prototype, 'detail');
+  const { stopImmediatePropagation, preventDefault } = Event.prototype;
+  const { getUserMedia, getDisplayMedia } = MediaDevices.prototype;
+  const { applyConstraints, stop } = MediaStreamTrack.prototype;
+  const { addTrack, getVideoTracks, getAudioTracks, getTracks } = MediaStream.prototype;
+  const MessageEvent = CustomEvent, Exception = DOMException;
+
+  // Both worlds have the same object performance, and document.open() leaves its
+  // listeners alone.
+  const say = (name, detail) => apply(dispatchEvent, performance, [new MessageEvent(`${channel}-${name}`, { detail, cancelable: true })]);
+  const hear = (name, listener) =>
+    apply(addEventListener, performance, [`${channel}-${name}`, (event) => {
+      apply(stopImmediatePropagation, event, []);
+      listener(event);
+    }]);
+  if (!say('present')) return; // it is here already
+  hear('present', (event) => apply(preventDefault, event, []));
+
+  const waiting = new Map();
+  let last = 0;
+  hear('answer', (event) => {
+    const answer = parse(apply(detailOf, event, []));
+    waiting.get(answer.id)?.(answer);
+    waiting.delete(answer.id);
+  });
+  const ask = (question) => new Promise((resolve) => {
+    const id = ++last;
+    waiting.set(id, resolve);
+    const nobody = say('question', stringify({ kind: 'request', id, ...question }));
+    if (nobody) resolve({ error: { name: 'NotSupportedError', message: 'Not supported' } });
+  });
+
+  const from = (id) => ({ __proto__: null, mandatory: { __proto__: null, chromeMediaSource: 'tab', chromeMediaSourceId: id } });
+  const capture = async (devices, kind, constraints) => {
+    try {
+      return await apply(getUserMedia, devices, [{ __proto__: null, ...constraints }]);
+    } catch {
+      throw new Exception(`Could not start ${kind} source`, 'NotReadableError');
+    }
+  };
+  const end = (stream) => {
+    for (const track of apply(getTracks, stream, [])) apply(stop, track, []);
+  };
+  // captured is the stream of an answer, whose audio can be that of another page.
+  const captured = async (devices, { video, audio }, wanted) => {
+    const together = audio === video; // an id is for one use
+    const stream = await capture(devices, 'video', together ? { video: from(video), audio: from(video) } : { video: from(video) });
+    try {
+      if (typeof wanted === 'object') await apply(applyConstraints, apply(getVideoTracks, stream, [])[0], [wanted]);
+      if (!audio || together) return stream;
+      const other = await capture(devices, 'audio', { audio: from(audio) });
+      apply(addTrack, stream, [apply(getAudioTracks, other, [])[0]]);
+      return stream;
+    } catch (error) {
+      end(stream);
+      throw error;
+    }
+  };
+
+  // refusable is a call's options such that Chromium refuses: it does as soon as there is a
+  // tab to pick, if only that of the page itself.
+  const refusable = ([options, ...rest]) =>
+    options?.preferCurrentTab || (options != null && typeof options !== 'object') ? [options, ...rest] : [{ __proto__: options ?? null, selfBrowserSurface: 'include' }];
+
+  MediaDevices.prototype.getDisplayMedia = new Proxy(getDisplayMedia, {
+    apply: async (native, self, args) => {
+      try {
+        return await apply(native, self, refusable(args));
+      } catch (error) {
+        // Chromium says what is wrong with the call. Where nothing is, it refuses.
+        if (!(error instanceof Exception) || error.message !== 'Permission denied by user') throw error;
+      }
+      const { video, audio } = args[0] ?? {};
+      const answer = await ask({ video: true, audio: !!audio });
+      if (answer.error) throw new Exception(answer.error.message, answer.error.name);
+      try {
+        return await captured(self, answer, video);
+      } finally {
+        say('question', stringify({ kind: 'begun', id: answer.id }));
+      }
+    },
+  });
+}
