@@ -310,7 +310,9 @@ func TestDisplayMedia_ARequestEndsWithItsDocument(t *testing.T) {
 
 func TestDisplayMedia_WhatGoesRoundTheScriptIsRefused(t *testing.T) {
 	s := memorySession(t)
-	page := displayPage(t, s, permissionServer(t), "red")
+	server := permissionServer(t)
+	page := displayPage(t, s, server, "red")
+	displayPage(t, s, server, "blue") // or there is nothing to pick, and nothing to refuse
 	s.SetDisplayMediaRequestHandler(shows(page))
 	var world struct {
 		ID int `json:"executionContextId"`
