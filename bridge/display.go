@@ -67,6 +67,10 @@ type DisplayMediaRequestHandler func(ctx context.Context, r DisplayMediaRequest)
 // that is closed. The first capture of a Chromium process takes some hundred
 // milliseconds more than the next ones. It takes a browser that the bridge has
 // started: in another one getDisplayMedia is as it is there.
+//
+// The capture is chrome.tabCapture's, with an id that is bound to the page that asked
+// and to the source. Chromium's switches that pick a tab by its title would open the
+// same to any page of the process that takes the title.
 func (s *Session) SetDisplayMediaRequestHandler(handler DisplayMediaRequestHandler) {
 	s.display.handler.set(handler)
 	if handler != nil {

@@ -45,7 +45,7 @@ type displayMedia struct {
 	page, isolated *preload
 
 	mu       sync.Mutex
-	captures map[captureID]func() // that begin; each gives the sources back
+	captures map[captureID]func() // that begin; each gives the pages back
 }
 
 // captureID is a request of a document.
@@ -74,6 +74,9 @@ func (d *displayMedia) placed(at *place) {
 
 // listen lets documents ask, from now to the end of the session.
 func (d *displayMedia) listen() {
+	if d.session.browser.remote != nil {
+		return
+	}
 	sendAll(d.questions.use())
 	d.session.preloads.addOwn(displayWorld, d.isolated)
 }
@@ -142,7 +145,7 @@ func (d *displayMedia) capture(ctx context.Context, m worldMessage, q displayQue
 	if err != nil {
 		return displayAnswer{}, err
 	}
-	if err := d.take(ctx, captureID{m.from, q.ID}, media); err != nil {
+	if err := d.take(ctx, captureID{m.from, q.ID}, m.page, media); err != nil {
 		return displayAnswer{}, err
 	}
 	var answer displayAnswer
@@ -163,23 +166,24 @@ func (d *displayMedia) capture(ctx context.Context, m worldMessage, q displayQue
 	return answer, err
 }
 
-// take waits until nobody else begins to capture the pages. An id for a page makes
-// the one before it void that was not used.
-func (d *displayMedia) take(ctx context.Context, id captureID, media DisplayMedia) error {
-	sources := slices.DeleteFunc([]*WebContents{media.Video, media.Audio}, func(w *WebContents) bool { return w == nil })
-	slices.SortFunc(sources, func(a, b *WebContents) int { return strings.Compare(a.ID(), b.ID()) }) // or two could wait for each other
+// take waits until nobody else begins to capture the pages: an id for a page makes
+// the one before it void that was not used. The consumer begins one capture after
+// the other, because an id is valid for some seconds only.
+func (d *displayMedia) take(ctx context.Context, id captureID, consumer *WebContents, media DisplayMedia) error {
+	pages := slices.DeleteFunc([]*WebContents{consumer, media.Video, media.Audio}, func(w *WebContents) bool { return w == nil })
+	slices.SortFunc(pages, func(a, b *WebContents) int { return strings.Compare(a.ID(), b.ID()) }) // or two could wait for each other
 	var taken []*WebContents
 	giveBack := sync.OnceFunc(func() {
-		for _, source := range taken {
-			source.captured.give()
+		for _, page := range taken {
+			page.capturing.give()
 		}
 	})
-	for _, source := range slices.Compact(sources) {
-		if err := source.captured.take(ctx); err != nil {
+	for _, page := range slices.Compact(pages) {
+		if err := page.capturing.take(ctx); err != nil {
 			giveBack()
 			return err
 		}
-		taken = append(taken, source)
+		taken = append(taken, page)
 	}
 	d.mu.Lock()
 	d.captures[id] = giveBack

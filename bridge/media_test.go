@@ -30,7 +30,7 @@ func legacyMedia(name, constraints string) string {
 
 const (
 	camera = `navigator.mediaDevices.getUserMedia({video: true}).then(s => s.getTracks().map(t => t.kind + " " + t.readyState).join())`
-	labels = `navigator.mediaDevices.enumerateDevices().then(all => [...new Set(all.filter(d => d.label).map(d => d.kind.slice(0, 5)))].sort().join())`
+	labels = `navigator.mediaDevices.enumerateDevices().then(all => [...new Set(all.filter(d => d.label).map(d => d.kind))].sort().join())`
 )
 
 func TestMedia_CamerasAndMicrophones(t *testing.T) {
@@ -66,18 +66,19 @@ func TestMedia_CamerasAndMicrophones(t *testing.T) {
 		want(t, page, legacyMedia("getUserMedia", "{video: true, audio: true}"), "NotAllowedError: Permission denied")
 	})
 	t.Run("CHR-2860 devices have names", func(t *testing.T) {
-		want(t, page, labels, "audio,video")
+		want(t, page, labels, "audioinput,audiooutput,videoinput")
 	})
 	for id, c := range map[string]struct{ refused, left string }{
 		"CHR-2869 none to whom nothing is permitted": {"audio,video", ""},
-		"CHR-2879 of cameras alone":                  {"audio", "video"},
-		"CHR-2897 of microphones alone":              {"video", "audio"},
+		"CHR-2879 of cameras alone":                  {"audio", "videoinput"},
+		"CHR-2897 of microphones alone":              {"video", "audioinput,audiooutput"},
 	} {
 		t.Run(id, func(t *testing.T) {
 			s.SetPermissionCheckHandler(func(_ context.Context, check PermissionCheck) bool {
 				return check.Permission != PermissionMedia || !strings.Contains(c.refused, check.MediaType)
 			})
 			defer s.SetPermissionCheckHandler(nil)
+			page := testPage(t, s, html(server, "b.localhost", "")) // another one may use them for as long as it lives
 			want(t, page, labels, c.left)
 		})
 	}

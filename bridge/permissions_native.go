@@ -43,12 +43,13 @@ type nativeEntry struct {
 // Chromium's names in Browser.grantPermissions for what a page asks for by a call
 // that the bridge sees, and for all else. It refuses to grant handTracking,
 // protectedMediaIdentifier, smartCard and webPrinting. Fullscreen without a gesture,
-// which Electron does not have, is left out.
+// which Electron does not have, is left out, and so is speakerSelection, which would
+// show the names of loudspeakers to pages that may not use the microphone.
 var (
 	typesAskedFor = []string{
 		"audioCapture", "videoCapture", "cameraPanTiltZoom", "displayCapture", "geolocation", "midi", "midiSysex",
 		"clipboardReadWrite", "clipboardSanitizedWrite", "keyboardLock", "pointerLock", "storageAccess", "topLevelStorageAccess",
-		"windowManagement", "wakeLockScreen", "durableStorage", "localFonts", "speakerSelection",
+		"windowManagement", "wakeLockScreen", "durableStorage", "localFonts",
 		"backgroundSync", "periodicBackgroundSync", "backgroundFetch",
 	}
 	otherTypes = []string{

@@ -28,7 +28,7 @@ type WebContents struct {
 	crashes       listeners[RenderProcessGone]
 	watchTitles   sync.Once
 	contexts      contexts
-	captured      turn // of who begins to capture it
+	capturing     turn // of the capture, by it or of it, that begins
 	chromedp      chromedpContext
 	loads         atomic.Uint64 // that were started by calls
 
@@ -37,7 +37,7 @@ type WebContents struct {
 }
 
 func newWebContents(s *Session, t *cdp.Target, opener *WebContents) *WebContents {
-	w := &WebContents{session: s, target: t, opener: opener, captured: newTurn()}
+	w := &WebContents{session: s, target: t, opener: opener, capturing: newTurn()}
 	w.life, w.end = context.WithCancel(s.life)
 	go w.answerDialogs(t.Session.Events(w.life, cdp.QueueOptions{}, "Page.javascriptDialogOpening", "Page.javascriptDialogClosed"))
 	return w

@@ -86,3 +86,10 @@ func TestHeadfulAndSandboxAreChosen(t *testing.T) {
 		t.Errorf("headful without sandbox: %q", other)
 	}
 }
+
+func TestNobodyIsWaitedForToPickAScreen(t *testing.T) {
+	args, err := flags(Options{}, "/dir")
+	if err != nil || !slices.Contains(args, "--auto-reject-capture") || !slices.Contains(args, "--auto-reject-this-tab-capture") {
+		t.Errorf("%q, %v", args, err)
+	}
+}
