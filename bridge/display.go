@@ -100,7 +100,7 @@ func (d *displayMedia) chosen(ctx context.Context, from questioner, r DisplayMed
 		Permission: PermissionMedia, WebContents: r.WebContents, Frame: r.Frame, RequestingURL: customURL(from.url),
 		RequestingOrigin: r.SecurityOrigin, EmbeddingOrigin: slashed(from.embedding), IsMainFrame: from.main, SecurityOrigin: r.SecurityOrigin,
 	}
-	if granted, _ := d.session.permissions.request(ctx, permission); !granted {
+	if granted, _ := d.session.permissions.request(ctx, permission, nil); !granted {
 		return DisplayMedia{}, errDisplayDenied
 	}
 	handler := d.handler.get()
