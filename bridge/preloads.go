@@ -370,7 +370,7 @@ func (ps *preloads) inFrames() []*preload {
 	if slices.ContainsFunc(scripts, func(p *preload) bool { return p.World == IsolatedWorld }) {
 		scripts = slices.Insert(scripts, 0, ps.bridge)
 	}
-	return slices.Concat(ps.own[permissionWorld], ps.own[schemeWorld], ps.own[preconnectWorld], scripts)
+	return slices.Concat(ps.own[noWritingScript], ps.own[permissionWorld], ps.own[schemeWorld], ps.own[preconnectWorld], scripts)
 }
 
 // update returns the commands that bring a page, or a frame with a process of

@@ -193,6 +193,7 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 		return nil, errors.Join(err, at.vacate(context.WithoutCancel(ctx)))
 	}
 	s.permissions.native.placed(at)
+	s.permissions.files.placed(at)
 	s.mu.Lock()
 	if !s.closed && at.host.life.Err() == nil {
 		s.at = at
