@@ -108,7 +108,7 @@ func (b *Browser) startHost(ctx context.Context, name, userDataDir string, owner
 	}
 	defer end()
 	o := b.opts.chromium()
-	o.Binary, o.UserDataDir = b.binary, userDataDir
+	o.Binary, o.UserDataDir, o.Preferences = b.binary, userDataDir, filePreferences(owner)
 	o.Disposable = b.temp != nil && strings.HasPrefix(userDataDir, b.temp.Path())
 	o.Log = func(line string) { b.log.Debug("chromium", "host", name, "line", line) }
 	if o.Args, err = b.streams.letIn(o.Args); err != nil {

@@ -32,7 +32,9 @@ type PermissionRequest struct {
 	// ExternalURL is what is to be opened, with PermissionOpenExternal.
 	ExternalURL string
 	// FilePath, IsDirectory and FileAccessType ("readable" or "writable") belong
-	// to PermissionFileSystem.
+	// to PermissionFileSystem. FilePath is what the page calls it: the name of what
+	// the user gave to the page, such as "a.txt", and below a directory the path
+	// from there, such as "photos/a.jpg". Chromium tells nobody the path on disk.
 	FilePath       string
 	IsDirectory    bool
 	FileAccessType string
@@ -43,7 +45,7 @@ type PermissionRequest struct {
 type PermissionCheck struct {
 	Permission Permission
 	// WebContents and Frame are those who ask; nil for workers, and for
-	// notifications, which belong to an origin and not to a page.
+	// notifications and files, which belong to an origin and not to a page.
 	WebContents *WebContents
 	Frame       *Frame
 	// RequestingURL is the address of the frame's document, or of the worker.
@@ -59,6 +61,11 @@ type PermissionCheck struct {
 	SecurityOrigin string
 	// MediaType is "audio" or "video" with PermissionMedia.
 	MediaType string
+	// FilePath, IsDirectory and FileAccessType belong to PermissionFileSystem, as in
+	// PermissionRequest.
+	FilePath       string
+	IsDirectory    bool
+	FileAccessType string
 }
 
 // A PermissionRequestHandler says whether a page may do what it asks for.
@@ -94,6 +101,14 @@ type PermissionCheckHandler func(ctx context.Context, c PermissionCheck) (grante
 // origin that go round the script. A handler that is set while a page captures
 // ends the capture. Documents with an opaque origin, such as data: URLs, cannot be granted anything
 // that Chromium denies.
+//
+// PermissionFileSystem is asked for when a page writes to a file or a directory, or
+// reads what is in a directory; a file that the user has just dropped or picked is
+// read without asking. Only sessions whose pages are in the default context of a
+// process (the default session, those on disk, PartitionOptions.OwnProcess) can be
+// granted writing: in others it is refused whatever the handler says. What goes
+// round the script and writes waits for ever, or for the person at the window; it is not
+// kept from reading.
 func (s *Session) SetPermissionRequestHandler(handler PermissionRequestHandler) {
 	s.permissions.change(func(r *permissionRules) {
 		r.request = handler
@@ -147,6 +162,8 @@ type PermissionDecision struct {
 	RequestingOrigin string     `json:"requestingOrigin"`
 	EmbeddingOrigin  string     `json:"embeddingOrigin"`
 	ExternalURL      string     `json:"externalUrl,omitempty"`
+	FilePath         string     `json:"filePath,omitempty"`
+	FileAccessType   string     `json:"fileAccessType,omitempty"`
 	Granted          bool       `json:"granted"`
 	// Rule is who decided: "default" (nobody is asked), "handler", "policy " and
 	// the rule, such as "policy deny[0]", "remembered", "removed" (the handler
@@ -184,6 +201,7 @@ type permissionDecider struct {
 	session   *Session
 	decisions listeners[PermissionDecision]
 	native    *nativePermissions
+	files     *fileWriting
 	pages     *permissionPages
 	grants    permissionGrants
 	revoking  sync.RWMutex // read by who makes an answer hold
@@ -195,6 +213,7 @@ type permissionDecider struct {
 func newPermissionDecider(s *Session) *permissionDecider {
 	d := &permissionDecider{session: s, rules: permissionRules{cleared: make(chan struct{})}}
 	d.native = newNativePermissions(s)
+	d.files = newFileWriting(s)
 	d.pages = newPermissionPages(s, d)
 	context.AfterFunc(s.life, d.decisions.end)
 	return d
@@ -206,6 +225,7 @@ func (d *permissionDecider) change(edit func(r *permissionRules)) {
 	defer d.mu.Unlock()
 	edit(&d.rules)
 	d.native.set(d.rules.asks(), d.rules.checks())
+	d.files.setAsked(d.rules.asks())
 	d.pages.update(d.rules.asks(), d.rules.checks())
 	if d.rules.asks() {
 		d.session.display.listen()
@@ -237,7 +257,7 @@ func (d *permissionDecider) decided(r PermissionRequest, granted bool, rule stri
 	d.decisions.tell(PermissionDecision{
 		Time: time.Now(), Kind: "request", Permission: r.Permission, MediaTypes: r.MediaTypes, RequestingURL: r.RequestingURL,
 		RequestingOrigin: r.RequestingOrigin, EmbeddingOrigin: r.EmbeddingOrigin, ExternalURL: r.ExternalURL,
-		Granted: granted, Rule: rule, WebContents: r.WebContents,
+		FilePath: r.FilePath, FileAccessType: r.FileAccessType, Granted: granted, Rule: rule, WebContents: r.WebContents,
 	})
 }
 
@@ -303,7 +323,8 @@ func (d *permissionDecider) checked(ctx context.Context, c PermissionCheck) (gra
 	}
 	d.decisions.tell(PermissionDecision{
 		Time: time.Now(), Kind: "check", Permission: c.Permission, MediaTypes: types, RequestingURL: c.RequestingURL,
-		RequestingOrigin: c.RequestingOrigin, EmbeddingOrigin: c.EmbeddingOrigin, Granted: granted, Rule: rule, WebContents: c.WebContents,
+		RequestingOrigin: c.RequestingOrigin, EmbeddingOrigin: c.EmbeddingOrigin,
+		FilePath: c.FilePath, FileAccessType: c.FileAccessType, Granted: granted, Rule: rule, WebContents: c.WebContents,
 	})
 	return granted
 }

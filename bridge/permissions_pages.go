@@ -254,15 +254,18 @@ func (q questioner) check(about permissions.Query) PermissionCheck {
 
 // permissionQuestion is what the in-page side asks.
 type permissionQuestion struct {
-	Kind       string                 `json:"kind"`
-	ID         int                    `json:"id"`
-	Permission Permission             `json:"permission"`
-	MediaTypes []string               `json:"mediaTypes"`
-	Descriptor permissions.Descriptor `json:"descriptor"`
-	Lasting    bool                   `json:"lasting"`
-	Active     bool                   `json:"active"` // the user has just done something
-	URL        string                 `json:"url"`
-	Origin     string                 `json:"origin"`
+	Kind           string                 `json:"kind"`
+	ID             int                    `json:"id"`
+	Permission     Permission             `json:"permission"`
+	MediaTypes     []string               `json:"mediaTypes"`
+	FilePath       string                 `json:"filePath"`
+	IsDirectory    bool                   `json:"isDirectory"`
+	FileAccessType string                 `json:"fileAccessType"`
+	Descriptor     permissions.Descriptor `json:"descriptor"`
+	Lasting        bool                   `json:"lasting"`
+	Active         bool                   `json:"active"` // the user has just done something
+	URL            string                 `json:"url"`
+	Origin         string                 `json:"origin"`
 }
 
 // permissionAnswer is what it is answered.
@@ -332,9 +335,14 @@ func (p *permissionPages) request(m worldMessage, q permissionQuestion) {
 	r := PermissionRequest{
 		Permission: q.Permission, WebContents: m.page, Frame: from.frame, RequestingURL: customURL(from.url),
 		RequestingOrigin: slashed(from.origin), EmbeddingOrigin: slashed(from.embedding), IsMainFrame: from.main, MediaTypes: q.MediaTypes,
+		FilePath: q.FilePath, IsDirectory: q.IsDirectory, FileAccessType: q.FileAccessType,
 	}
 	if q.Permission == PermissionMedia {
 		r.SecurityOrigin = r.RequestingOrigin
+	}
+	if q.Permission == PermissionFileSystem && p.decider.current().check != nil && !p.decider.checked(m.from.life, from.fileCheck(q)) {
+		p.answer(m, permissionAnswer{ID: q.ID}) // what the check forbids is not asked for
+		return
 	}
 	asked := time.Now()
 	granted, ok := p.decider.request(m.from.life, r, func() { p.grant(m, q, keys) })
@@ -343,6 +351,9 @@ func (p *permissionPages) request(m worldMessage, q permissionQuestion) {
 	}
 	if granted && q.Permission == PermissionFullscreen {
 		p.permitAbove(m, q.ID, true)
+	}
+	if granted && q.Permission == PermissionFileSystem && q.FileAccessType == writable {
+		granted = p.letWrite(m, q)
 	}
 	to := m.from.address(permissionObject)
 	if q.Active && time.Since(asked) > time.Second {
@@ -368,6 +379,8 @@ func requestKeys(from questioner, q permissionQuestion) (keys []nativeKey, ok bo
 		return from.keys(from.origin, permissions.Native(p)), true
 	case slices.Contains(askedFor, p):
 		descriptors = permissions.Native(p)
+	case p == PermissionFileSystem:
+		return nil, q.FileAccessType == readable || q.FileAccessType == writable
 	case p != PermissionFullscreen && p != PermissionMediaKeySystem && p != PermissionNotifications && p != PermissionIdleDetection:
 		return nil, false
 	}
@@ -400,6 +413,9 @@ func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nat
 	id := grantID{m.from, q.ID}
 	p.takeBack(id) // of a page that uses a number twice
 	release := p.decider.native.hold(keys)
+	if q.Permission == PermissionFileSystem && q.FileAccessType == writable {
+		release = p.decider.files.hold()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	gone := context.AfterFunc(m.from.life, func() { p.takeBack(id) })
@@ -446,7 +462,10 @@ func (p *permissionPages) permitAbove(m worldMessage, id int, given bool) {
 // check answers a document that asks what it may do.
 func (p *permissionPages) check(m worldMessage, q permissionQuestion) {
 	answer := permissionAnswer{ID: q.ID}
-	if about, ok := permissions.FromQuery(q.Descriptor); ok {
+	rules := p.decider.current()
+	if q.Permission == PermissionFileSystem && rules.checks() {
+		answer.State = permissionState(p.decider.checked(m.from.life, m.questioner(q).fileCheck(q)))
+	} else if about, ok := permissions.FromQuery(q.Descriptor); ok {
 		answer.State = permissionState(p.decider.checked(m.from.life, m.questioner(q).check(about)))
 	}
 	p.answer(m, answer)

@@ -196,6 +196,7 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 	}
 	s.permissions.native.placed(at)
 	s.display.placed(at)
+	s.permissions.files.placed(at)
 	s.mu.Lock()
 	if !s.closed && at.host.life.Err() == nil {
 		s.at = at

@@ -18,6 +18,10 @@ var (
 	checksJS string
 	//go:embed js/check.js
 	checkJS string
+	//go:embed js/files.js
+	filesJS string
+	//go:embed js/nowriting.js
+	noWritingJS string
 )
 
 // ScriptURL is what the scripts in which the debugger has to stop call
@@ -30,7 +34,14 @@ const sourceURL = "\n//# sourceURL=" + ScriptURL
 // Chromium does what needs a permission. channel is a name for the events between
 // this script and IsolatedScript that no page can guess.
 func PageScript(channel string) string {
-	return inpage.Call(pageJS, inpage.Replace(), "("+inpage.Function(checksJS)+")", strconv.Quote(channel))
+	return inpage.Call(pageJS, inpage.Replace(), "("+inpage.Function(checksJS)+")", "("+inpage.Function(filesJS)+")", strconv.Quote(channel))
+}
+
+// NoWritingScript is what runs in each frame, in the page's own world, where
+// Chromium would ask a person before it writes to a file and nobody is there. It
+// needs no other script.
+func NoWritingScript() string {
+	return inpage.Call(noWritingJS, inpage.Replace(), "("+inpage.Function(filesJS)+")")
 }
 
 // IsolatedScript is what runs in each frame in an isolated world. It hands a

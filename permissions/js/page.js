@@ -1,7 +1,7 @@
 // Lets the program decide what a page may do before Chromium does it. It runs in
 // the page's own world, before its scripts, in every frame, and is no wall:
 // Chromium itself denies what goes round it.
-(replace, checks, channel) => {
+(replace, checks, files, channel) => {
   const { apply } = Reflect;
   const { parse, stringify } = JSON;
   const { addEventListener, dispatchEvent } = EventTarget.prototype;
@@ -236,6 +236,8 @@
     fails(element.ownerDocument, 'pointerlockerror');
     throw new DOMException('Permission denied', 'NotAllowedError');
   });
+
+  files(replace, { ask, whenGranted, refusal });
 
   const changed = checks(replace, {
     query: async (descriptor) => (await ask('check', { descriptor })).state,
