@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -57,11 +56,11 @@ type captureID struct {
 func newDisplayMedia(s *Session) *displayMedia {
 	d := &displayMedia{session: s, captures: map[captureID]func(){}}
 	d.questions = s.newChannel(displayWorld, displayBinding, d.heard)
-	eventName := strconv.Quote(rand.Text())
+	name := rand.Text()
 	d.page = &preload{PreloadScript: PreloadScript{World: MainWorld, AllFrames: true}, immediately: true}
-	d.page.text = "globalThis.MediaDevices && " + inpage.Call(displayPageJS, eventName) // which insecure documents lack
+	d.page.text = "globalThis.MediaDevices && " + inpage.Call(displayPageJS, inpage.Talk(name)) // which insecure documents lack
 	d.isolated = &preload{PreloadScript: PreloadScript{World: IsolatedWorld, AllFrames: true}, worldName: displayWorld, immediately: true}
-	d.isolated.text = inpage.Call(displayIsolatedJS, eventName)
+	d.isolated.text = inpage.Call(displayIsolatedJS, inpage.Listen(name))
 	return d
 }
 

@@ -197,3 +197,30 @@ func originOfPage(t testing.TB, page *WebContents) string {
 	t.Helper()
 	return evaluated[string](t, page, "self.origin")
 }
+
+func TestPermissions_CHR4496_PastingByCommandIsOff(t *testing.T) {
+	page := permissionPage(t, memorySession(t), "a.test")
+	const paste = `(async () => {
+		await navigator.clipboard.writeText("kept");
+		document.body.innerHTML = "<textarea></textarea>";
+		const field = document.querySelector("textarea");
+		field.focus();
+		return [document.execCommand("paste"), field.value, await navigator.clipboard.readText()].join();
+	})()`
+	if got := gestured(t, page, paste); got != "false,,kept" {
+		t.Errorf("pasted %q", got)
+	}
+}
+
+// Electron refuses what is neither null nor a function. Here the compiler does.
+func TestHandlers_CX20_NilIsNoHandler(t *testing.T) {
+	s := memorySession(t)
+	s.SetPermissionRequestHandler(nil)
+	s.SetPermissionCheckHandler(nil)
+	s.SetDisplayMediaRequestHandler(nil)
+	s.SetExternalOpener(nil)
+	if err := s.SetPermissionPolicy(nil); err != nil {
+		t.Error(err)
+	}
+	want(t, permissionPage(t, s, "a.test"), everyState, "granted,granted")
+}

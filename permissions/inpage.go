@@ -2,7 +2,6 @@ package permissions
 
 import (
 	_ "embed"
-	"strconv"
 
 	"github.com/cdpbridge/cdpbridge/internal/inpage"
 )
@@ -34,7 +33,7 @@ const sourceURL = "\n//# sourceURL=" + ScriptURL
 // Chromium does what needs a permission. channel is a name for the events between
 // this script and IsolatedScript that no page can guess.
 func PageScript(channel string) string {
-	return inpage.Call(pageJS, inpage.Replace(), "("+inpage.Function(checksJS)+")", "("+inpage.Function(filesJS)+")", strconv.Quote(channel))
+	return inpage.Call(pageJS, inpage.Replace(), "("+inpage.Function(checksJS)+")", "("+inpage.Function(filesJS)+")", inpage.Talk(channel))
 }
 
 // NoWritingScript is what runs in each frame, in the page's own world, where
@@ -49,7 +48,7 @@ func NoWritingScript() string {
 // globalThis.bridgePermissions. Where a page has to know at once it stops in the debugger, if that
 // is on, with a variable question, and goes on with answer.state, "granted" or "denied".
 func IsolatedScript(channel string) string {
-	return inpage.Call(isolatedJS, "("+inpage.Function(checkJS)+")", strconv.Quote(channel)) + sourceURL
+	return inpage.Call(isolatedJS, "("+inpage.Function(checkJS)+")", inpage.Listen(channel)) + sourceURL
 }
 
 // WorkerScript is what runs in each worker before its own script. It stops in the debugger as IsolatedScript does.

@@ -4,16 +4,35 @@ package inpage
 import (
 	_ "embed"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
-//go:embed replace.js
-var replaceJS string
+var (
+	//go:embed replace.js
+	replaceJS string
+	//go:embed talk.js
+	talkJS string
+	//go:embed listen.js
+	listenJS string
+)
 
 // Replace is an expression whose value is a function replace(object, name,
 // handler): it puts a proxy in the place of a function or getter of the page,
 // one that looks like it.
 func Replace() string { return Call(replaceJS) }
+
+// Talk is an expression whose value lets a script in the page's own world ask one in
+// an isolated world that has Listen of the same name: an object with tell(message),
+// ask(kind, question), askNow(kind, question) and hear(kind, listener). It is
+// undefined where such a script is there already.
+func Talk(name string) string { return Call(talkJS, strconv.Quote(name)) }
+
+// Listen is the other side of Talk, in an isolated world: a function of take(message),
+// which is true for what it takes, whose value is a function tell(kind, message).
+func Listen(name string) string {
+	return fmt.Sprintf("(take) => (%s)(%s, take)", Function(listenJS), strconv.Quote(name))
+}
 
 // Call is a script that is one function, as a call of it with arguments, which
 // are expressions themselves.

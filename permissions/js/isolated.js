@@ -2,23 +2,17 @@
 // program and answers to the page, and ends what the page has entered without
 // asking, while globalThis.bridgePermissionsGuarded says so. It runs in an isolated
 // world of every frame.
-(check, channel) => {
+(check, listen) => {
   if (globalThis.bridgePermissions) return; // it is here already
 
-  // A page that has stopped in a debugger hears nothing: it is told again when it
-  // goes on.
-  const say = (name, detail) => {
-    const unheard = performance.dispatchEvent(new CustomEvent(`${channel}-${name}`, { detail, cancelable: true }));
-    if (unheard) setTimeout(say, 0, name, detail);
-  };
-  const answer = (message) => say('answer', JSON.stringify(message));
-
-  performance.addEventListener(`${channel}-question`, (event) => {
-    event.stopImmediatePropagation();
-    const question = JSON.parse(event.detail);
-    if (question.kind === 'now') return answer(check(question));
+  const tell = listen((question) => {
+    if (question.kind === 'now') {
+      tell('answer', check(question));
+      return true;
+    }
     if (question.kind === 'done') finished(question.id);
     globalThis.bridgePermissionCall?.(JSON.stringify({ ...question, url: location.href, origin: self.origin, active: !!navigator.userActivation?.isActive }));
+    return true;
   });
 
   // Chromium has no switch against fullscreen and pointer lock: who is in one
@@ -52,10 +46,10 @@
   globalThis.bridgePermissions = {
     answer: (message) => {
       if (message.granted && message.permission in permits) permits[message.permission].add(message.id);
-      answer(message);
+      tell('answer', message);
     },
     // permit lets a frame inside this one be in fullscreen, or no longer.
     permit: (id, given) => given ? permits.fullscreen.add(id) : finished(id),
-    changed: () => say('changed'),
+    changed: () => tell('changed', {}),
   };
 }

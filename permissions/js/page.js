@@ -1,50 +1,13 @@
 // Lets the program decide what a page may do before Chromium does it. It runs in
 // the page's own world, before its scripts, in every frame, and is no wall:
 // Chromium itself denies what goes round it.
-(replace, checks, files, channel) => {
+(replace, checks, files, talk) => {
+  if (!talk) return; // it is here already
+  const { tell, ask, askNow, hear } = talk;
   const { apply } = Reflect;
-  const { parse, stringify } = JSON;
-  const { addEventListener, dispatchEvent } = EventTarget.prototype;
-  const { get: detailOf } = Object.getOwnPropertyDescriptor(CustomEvent.prototype, 'detail');
-  const { preventDefault, stopImmediatePropagation } = Event.prototype;
-  const EventType = Event, MessageEvent = CustomEvent;
+  const { dispatchEvent } = EventTarget.prototype;
+  const EventType = Event;
 
-  // Both worlds have the same object performance, and document.open() leaves its
-  // listeners alone.
-  const say = (name, detail) => apply(dispatchEvent, performance, [new MessageEvent(`${channel}-${name}`, { detail, cancelable: true })]);
-  const hear = (name, listener) =>
-    apply(addEventListener, performance, [`${channel}-${name}`, (event) => {
-      apply(stopImmediatePropagation, event, []);
-      apply(preventDefault, event, []); // says that it was heard
-      listener(event);
-    }]);
-
-  if (!say('present')) return; // it is here already
-  hear('present', () => {});
-
-  const waiting = new Map();
-  let last = 0;
-  const tell = (message) => say('question', stringify(message));
-  hear('answer', (event) => {
-    const answer = parse(apply(detailOf, event, []));
-    waiting.get(answer.id)?.(answer);
-    waiting.delete(answer.id);
-  });
-
-  const ask = (kind, question) => new Promise((resolve) => {
-    const id = ++last;
-    waiting.set(id, resolve);
-    tell({ kind, id, ...question });
-  });
-  // askNow is answered before it returns.
-  const askNow = (kind, question) => {
-    const id = ++last;
-    let answer = {};
-    waiting.set(id, (given) => { answer = given; });
-    tell({ kind, id, ...question });
-    waiting.delete(id);
-    return answer;
-  };
   const done = (id) => tell({ kind: 'done', id });
 
   // whenGranted runs what Chromium does when the program has said yes, and refused
@@ -173,8 +136,15 @@
     gate(clipboard, name, () => allowed('clipboard-write') ? { permission: active() ? 'clipboard-sanitized-write' : 'clipboard-read' } : undefined,
       refusal('NotAllowedError', `Failed to execute '${name}' on 'Clipboard': Write permission denied.`));
   }
-  gate(Navigator.prototype, 'requestMIDIAccess', ([options]) => allowed('midi') ? { permission: options?.sysex ? 'midiSysex' : 'midi', lasting: true } : undefined,
-    refusal('NotAllowedError', 'Permission to use Web MIDI API was not granted.'));
+  replace(Navigator.prototype, 'requestMIDIAccess', {
+    apply: (native, self, [options]) => {
+      const asked = { ...options }; // which says the same when Chromium reads it
+      const call = () => apply(native, self, [asked]);
+      if (!allowed('midi')) return call();
+      return whenGranted({ permission: asked.sysex ? 'midiSysex' : 'midi', lasting: true }, call,
+        refusal('NotAllowedError', 'Permission to use Web MIDI API was not granted.'));
+    },
+  });
   gate(Navigator.prototype, 'requestMediaKeySystemAccess', always('mediaKeySystem'),
     refusal('NotSupportedError', 'Unsupported keySystem or supportedConfigurations.'));
   gate(globalThis.Keyboard?.prototype, 'lock', always('keyboardLock'),

@@ -1,40 +1,13 @@
 // Lets the program say what getDisplayMedia gives. It runs in the page's own world, before its
 // scripts, in every frame, and is no wall: Chromium itself refuses what goes round it.
-(channel) => {
+(talk) => {
+  if (!talk) return; // it is here already
+  const { tell, ask } = talk;
   const { apply } = Reflect;
-  const { parse, stringify } = JSON;
-  const { addEventListener, dispatchEvent } = EventTarget.prototype;
-  const { get: detailOf } = Object.getOwnPropertyDescriptor(CustomEvent.prototype, 'detail');
-  const { stopImmediatePropagation, preventDefault } = Event.prototype;
   const { getUserMedia, getDisplayMedia } = MediaDevices.prototype;
   const { applyConstraints, stop } = MediaStreamTrack.prototype;
   const { addTrack, getVideoTracks, getAudioTracks, getTracks } = MediaStream.prototype;
-  const MessageEvent = CustomEvent, Exception = DOMException;
-
-  // Both worlds have the same object performance, and document.open() leaves its
-  // listeners alone.
-  const say = (name, detail) => apply(dispatchEvent, performance, [new MessageEvent(`${channel}-${name}`, { detail, cancelable: true })]);
-  const hear = (name, listener) =>
-    apply(addEventListener, performance, [`${channel}-${name}`, (event) => {
-      apply(stopImmediatePropagation, event, []);
-      listener(event);
-    }]);
-  if (!say('present')) return; // it is here already
-  hear('present', (event) => apply(preventDefault, event, []));
-
-  const waiting = new Map();
-  let last = 0;
-  hear('answer', (event) => {
-    const answer = parse(apply(detailOf, event, []));
-    waiting.get(answer.id)?.(answer);
-    waiting.delete(answer.id);
-  });
-  const ask = (question) => new Promise((resolve) => {
-    const id = ++last;
-    waiting.set(id, resolve);
-    const nobody = say('question', stringify({ kind: 'request', id, ...question }));
-    if (nobody) resolve({ error: { name: 'NotSupportedError', message: 'Not supported' } });
-  });
+  const Exception = DOMException;
 
   const from = (id) => ({ __proto__: null, mandatory: { __proto__: null, chromeMediaSource: 'tab', chromeMediaSourceId: id } });
   const capture = async (devices, kind, constraints) => {
@@ -77,12 +50,13 @@
         if (!(error instanceof Exception) || error.message !== 'Permission denied by user') throw error;
       }
       const { video, audio } = args[0] ?? {};
-      const answer = await ask({ video: true, audio: !!audio });
+      const answer = await ask('request', { video: true, audio: !!audio });
+      if (!answer.id) throw new Exception('Not supported', 'NotSupportedError');
       if (answer.error) throw new Exception(answer.error.message, answer.error.name);
       try {
         return await captured(self, answer, video);
       } finally {
-        say('question', stringify({ kind: 'begun', id: answer.id }));
+        tell({ kind: 'begun', id: answer.id });
       }
     },
   });
