@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cdpbridge/cdpbridge/internal/inpage"
 	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
@@ -83,7 +84,6 @@ func (d *displayMedia) listen() {
 type displayQuestion struct {
 	Kind   string `json:"kind"`
 	ID     int    `json:"id"`
-	Video  bool   `json:"video"`
 	Audio  bool   `json:"audio"`
 	Active bool   `json:"active"`
 	URL    string `json:"url"`
@@ -107,7 +107,9 @@ func (d *displayMedia) heard(m worldMessage) {
 	}
 	switch q.Kind {
 	case "request":
-		go d.answer(m, q)
+		if !m.from.ask(func() { d.answer(m, q) }) {
+			m.from.address(displayObject).send("answer", displayAnswer{ID: q.ID, Error: errDisplayDenied})
+		}
 	case "begun":
 		d.begun(captureID{m.from, q.ID})
 	}
@@ -138,7 +140,7 @@ func (d *displayMedia) capture(ctx context.Context, m worldMessage, q displayQue
 	}
 	r := DisplayMediaRequest{
 		WebContents: m.page, Frame: from.frame, SecurityOrigin: slashed(from.origin),
-		VideoRequested: q.Video, AudioRequested: q.Audio, UserGesture: q.Active,
+		VideoRequested: true, AudioRequested: q.Audio, UserGesture: q.Active,
 	}
 	media, err := d.chosen(ctx, from, r)
 	if err != nil {
@@ -188,8 +190,12 @@ func (d *displayMedia) take(ctx context.Context, id captureID, consumer *WebCont
 	d.captures[id] = giveBack
 	d.mu.Unlock()
 	context.AfterFunc(ctx, func() { d.begun(id) })
+	time.AfterFunc(beginning, func() { d.begun(id) })
 	return nil
 }
+
+// beginning is how long a document has to use its ids, lest it holds up others.
+const beginning = 5 * time.Second
 
 // begun is told that a document has used its ids, or never will.
 func (d *displayMedia) begun(id captureID) {

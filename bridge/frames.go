@@ -249,6 +249,14 @@ func (c *contexts) forget(which func(frameContext) bool) {
 	})
 }
 
+// crashed is told that the contexts of a page are gone with its process, of which
+// Chromium does not tell.
+func (c *contexts) crashed(t *cdp.Target) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget(func(known frameContext) bool { return known.session == t.Session })
+}
+
 // inWorld are the contexts of an isolated world in the documents of the page.
 func (c *contexts) inWorld(name string) (all []*worldContext) {
 	c.mu.Lock()

@@ -256,6 +256,13 @@ func (b *Browser) removeHost(h *host) {
 	b.hosts = slices.DeleteFunc(b.hosts, func(o *host) bool { return o == h })
 }
 
+// ending reports whether the process ends, or has.
+func (h *host) ending() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closing || h.tree.Conn().Err() != nil
+}
+
 // close ends the Chromium process in an orderly way.
 func (h *host) close() error {
 	h.mu.Lock()

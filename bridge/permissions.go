@@ -187,6 +187,7 @@ type permissionRules struct {
 	policy  *permissions.Compiled
 	memory  *permissions.Store // nil where nothing is remembered
 	cleared chan struct{}      // closed when the request handler is removed
+	changed chan struct{}      // closed when any of this changes
 }
 
 // asks reports whether requests have to be asked for, and checks the same of
@@ -211,7 +212,7 @@ type permissionDecider struct {
 }
 
 func newPermissionDecider(s *Session) *permissionDecider {
-	d := &permissionDecider{session: s, rules: permissionRules{cleared: make(chan struct{})}}
+	d := &permissionDecider{session: s, rules: permissionRules{cleared: make(chan struct{}), changed: make(chan struct{})}}
 	d.native = newNativePermissions(s)
 	d.files = newFileWriting(s)
 	d.pages = newPermissionPages(s, d)
@@ -224,6 +225,8 @@ func (d *permissionDecider) change(edit func(r *permissionRules)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	edit(&d.rules)
+	close(d.rules.changed)
+	d.rules.changed = make(chan struct{})
 	d.native.set(d.rules.asks(), d.rules.checks())
 	d.files.setAsked(d.rules.asks())
 	d.pages.update(d.rules.asks(), d.rules.checks())
@@ -310,8 +313,17 @@ func (d *permissionDecider) check(ctx context.Context, c PermissionCheck) (grant
 	if rules.check == nil {
 		return true, "default"
 	}
-	granted, _ = answered(ctx, d.session.browser, "SetPermissionCheckHandler", func() (bool, error) { return rules.check(ctx, c), nil })
-	return granted, byHandler
+	asking, end := context.WithCancel(ctx)
+	defer end()
+	answer := asked(d.session.browser, "SetPermissionCheckHandler", func() (bool, error) { return rules.check(asking, c), nil })
+	select {
+	case o := <-answer:
+		return o.answer && o.err == nil, byHandler
+	case <-rules.changed: // a page may stand still for this
+		return d.check(ctx, c)
+	case <-ctx.Done():
+		return false, byHandler
+	}
 }
 
 // checked decides a check of a page's.

@@ -198,7 +198,8 @@ func TestPermissionChecks_CX21_OfWorkersHaveNoPage(t *testing.T) {
 	s := memorySession(t)
 	c := &checking{origins: []string{"http://a."}}
 	s.SetPermissionCheckHandler(c.handle)
-	const told = `const told = () => navigator.permissions.query({name: "geolocation"}).then(s => Notification.permission + "," + s.state);`
+	// It is known from Chromium who they are.
+	const told = `Object.defineProperty(self, "origin", {value: "https://bank.test"}); const told = () => navigator.permissions.query({name: "geolocation"}).then(s => Notification.permission + "," + s.state);`
 	worker := func(body string) string { return "/js?body=" + url.QueryEscape(told+body) }
 	const ask = `([dedicated, shared, service]) => {
 		const answer = target => new Promise(r => target.onmessage = e => r(e.data));
@@ -243,6 +244,27 @@ func TestPermissionChecks_PagesHearOfAChange(t *testing.T) {
 	eventually(t, page, `changes.join() === "denied" && Notification.permission === "denied"`)
 	s.SetPermissionCheckHandler(nil)
 	eventually(t, page, `changes.join() === "denied,granted" && held.state === "granted"`)
+}
+
+func TestPermissionChecks_APageThatStandsStillGoesOnWithAnotherHandler(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	asked := make(chan bool, 100)
+	s.SetPermissionCheckHandler(func(ctx context.Context, c PermissionCheck) bool {
+		if c.Permission == PermissionNotifications {
+			asked <- true
+			<-ctx.Done()
+		}
+		return false
+	})
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	for len(asked) > 0 { // for what Chromium itself looks at
+		<-asked
+	}
+	evaluated[bool](t, page, `(setTimeout(() => { self.seen = Notification.permission }), true)`)
+	next(t, asked)
+	s.SetPermissionCheckHandler(func(context.Context, PermissionCheck) bool { return true })
+	eventually(t, page, `self.seen === "granted"`)
 }
 
 func TestPermissionChecks_CHR2812_TheIdleDetectorStarts(t *testing.T) {

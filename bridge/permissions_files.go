@@ -94,7 +94,7 @@ func (f *fileWriting) change(edit func()) {
 	edit()
 	if at := f.at; f.canSet() {
 		go func() {
-			if err := f.bring(at.host.life); err != nil && at.host.life.Err() == nil {
+			if err := f.bring(at.host.life); err != nil && !at.host.ending() {
 				at.host.browser.log.Warn("Chromium does not take a permission", "permission", PermissionFileSystem, "error", err)
 			}
 		}()

@@ -89,14 +89,14 @@ func (s *Session) RevokePermission(ctx context.Context, origin string, p Permiss
 		err = s.permissions.revoke(ctx, func(store *permissions.Store) error {
 			_, err := store.Revoke(origin, p)
 			return err
-		}, func(g documentGrant) bool { return g.origin == origin && g.permission == p })
+		}, func(g *documentGrant) bool { return g.origin == origin && g.permission == p })
 	}
 	return doing("revoking a permission", err)
 }
 
 // ClearPermissionGrants is RevokePermission for all origins and permissions.
 func (s *Session) ClearPermissionGrants(ctx context.Context) error {
-	err := s.permissions.revoke(ctx, (*permissions.Store).Clear, func(documentGrant) bool { return true })
+	err := s.permissions.revoke(ctx, (*permissions.Store).Clear, func(*documentGrant) bool { return true })
 	return doing("revoking all permissions", err)
 }
 
@@ -244,7 +244,7 @@ func (d *permissionDecider) remember(rules permissionRules, r PermissionRequest,
 }
 
 // revoke forgets decisions, and takes back the grants that which picks.
-func (d *permissionDecider) revoke(ctx context.Context, forget func(*permissions.Store) error, which func(documentGrant) bool) error {
+func (d *permissionDecider) revoke(ctx context.Context, forget func(*permissions.Store) error, which func(*documentGrant) bool) error {
 	store, err := d.grants.open(ctx, d.session)
 	d.revoking.Lock()
 	if err == nil {
@@ -277,7 +277,7 @@ type documentGrant struct {
 
 // revoke takes back the grants that which picks, and ends what documents do with
 // them.
-func (p *permissionPages) revoke(which func(documentGrant) bool) {
+func (p *permissionPages) revoke(which func(*documentGrant) bool) {
 	var keys []nativeKey
 	p.mu.Lock()
 	var revoked []grantID

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ type permissionPages struct {
 	questions *channel
 
 	eventName        string // by which the worlds of a document talk
+	scriptURL        string // of the scripts that stop in the debugger
 	page, isolated   *preload
 	walled, unwalled *preload // whether the isolated one guards fullscreen and pointer lock
 
@@ -36,7 +38,7 @@ type permissionPages struct {
 	asks, checks bool // somebody answers requests, checks
 	changes      int  // how often that has changed
 	targets      map[*cdp.Target]*permissionTarget
-	grants       map[grantID]documentGrant
+	grants       map[grantID]*documentGrant
 }
 
 type permissionTarget struct {
@@ -51,14 +53,14 @@ type grantID struct {
 }
 
 func newPermissionPages(s *Session, d *permissionDecider) *permissionPages {
-	p := &permissionPages{session: s, decider: d, targets: map[*cdp.Target]*permissionTarget{}, grants: map[grantID]documentGrant{}}
+	p := &permissionPages{session: s, decider: d, targets: map[*cdp.Target]*permissionTarget{}, grants: map[grantID]*documentGrant{}}
 	p.questions = s.newChannel(permissionWorld, permissionBinding, p.heard)
 	isolated := func(text string) *preload {
 		return &preload{PreloadScript: PreloadScript{World: IsolatedWorld, AllFrames: true}, text: text, worldName: permissionWorld, immediately: true}
 	}
-	p.eventName = rand.Text()
+	p.eventName, p.scriptURL = rand.Text(), "bridge:"+rand.Text()
 	p.page = &preload{PreloadScript: PreloadScript{World: MainWorld, AllFrames: true}, text: permissions.PageScript(p.eventName), immediately: true}
-	p.isolated = isolated(permissions.IsolatedScript(p.eventName))
+	p.isolated = isolated(permissions.IsolatedScript(p.eventName, p.scriptURL))
 	p.walled, p.unwalled = isolated(permissionObject+"Guarded = true;"), isolated(permissionObject+"Guarded = false;")
 	return p
 }
@@ -138,7 +140,7 @@ func (p *permissionPages) bring(t *cdp.Target, at *permissionTarget) (commands [
 		at.stop = p.follow(t)
 		commands = append(commands,
 			cdp.Command{Session: t.Session, Method: "Debugger.enable"},
-			cdp.Command{Session: t.Session, Method: "Debugger.setBlackboxPatterns", Params: map[string]any{"patterns": []string{"^(?!" + permissions.ScriptURL + "$)"}, "skipAnonymous": true}})
+			cdp.Command{Session: t.Session, Method: "Debugger.setBlackboxPatterns", Params: map[string]any{"patterns": []string{"^(?!" + p.scriptURL + "$)"}, "skipAnonymous": true}})
 	case !p.checks && at.stop != nil:
 		at.stop()
 		at.stop = nil
@@ -146,7 +148,7 @@ func (p *permissionPages) bring(t *cdp.Target, at *permissionTarget) (commands [
 	}
 	if (p.asks || p.checks) && !t.HasFrames() && !at.scripted {
 		at.scripted = true
-		commands = append(commands, cdp.Command{Session: t.Session, Method: "Runtime.evaluate", Params: evaluateParams{Expression: permissions.WorkerScript()}})
+		commands = append(commands, cdp.Command{Session: t.Session, Method: "Runtime.evaluate", Params: evaluateParams{Expression: permissions.WorkerScript(p.scriptURL)}})
 	}
 	return commands
 }
@@ -274,6 +276,7 @@ type permissionAnswer struct {
 	Permission Permission `json:"permission,omitzero"`
 	Granted    bool       `json:"granted,omitzero"`
 	State      string     `json:"state,omitzero"`
+	Devices    bool       `json:"devices,omitzero"` // the names may be asked for
 }
 
 // permissionState is the word for what is permitted.
@@ -284,26 +287,39 @@ func permissionState(granted bool) string {
 	return "denied"
 }
 
-// heard takes what a document says. Whatever it says, it can get nothing but the
-// answers for its own frame.
+// heard takes what a document says. The page can make all of it up, but for the
+// URL and the origin, which are of the isolated world's telling, and the frame,
+// which Chromium tells.
 func (p *permissionPages) heard(m worldMessage) {
 	var q permissionQuestion
 	if jsonv2.Unmarshal([]byte(m.text), &q, jsonv2.AllowInvalidUTF8(true)) != nil {
 		return
 	}
-	answer := map[string]func(worldMessage, permissionQuestion){"request": p.request, "check": p.check, "devices": p.devices}[q.Kind]
-	switch {
-	case q.Kind == "done":
+	if q.Kind == "done" {
 		p.takeBack(grantID{m.from, q.ID})
-	case answer != nil && m.from.questions.Add(1) <= maxQuestions:
-		go func() {
-			defer m.from.questions.Add(-1)
-			answer(m, q)
-		}()
-	case answer != nil: // it floods
-		m.from.questions.Add(-1)
+		return
+	}
+	answer := map[string]func(worldMessage, permissionQuestion){"request": p.request, "check": p.check, "devices": p.devices}[q.Kind]
+	if answer == nil {
+		return
+	}
+	if !m.from.ask(func() { answer(m, q) }) {
 		p.answer(m, permissionAnswer{ID: q.ID})
 	}
+}
+
+// ask answers a question of a document in a goroutine of its own, unless too many
+// of its questions are open.
+func (w *worldContext) ask(answer func()) bool {
+	if w.questions.Add(1) > maxQuestions {
+		w.questions.Add(-1)
+		return false
+	}
+	go func() {
+		defer w.questions.Add(-1)
+		answer()
+	}()
+	return true
 }
 
 // maxQuestions is how many questions of a document are open at a time. What is
@@ -356,7 +372,7 @@ func (p *permissionPages) request(m worldMessage, q permissionQuestion) {
 		granted = p.letWrite(m, q)
 	}
 	to := m.from.address(permissionObject)
-	if q.Active && time.Since(asked) > time.Second {
+	if granted && q.Active && time.Since(asked) > time.Second {
 		to.params["userGesture"] = true // or the handler's time would cost the page what the user has done
 	}
 	to.send("answer", permissionAnswer{ID: q.ID, Permission: q.Permission, Granted: granted})
@@ -408,34 +424,71 @@ func (q questioner) keys(embedded string, descriptors []permissions.Descriptor) 
 	return keys
 }
 
+// moment is the longest time for which a call that does not last is granted. It is
+// over earlier when the document says so, which it may not.
+const moment = 3 * time.Second
+
 // grant lets Chromium do what a document has asked for, until it is done or gone.
 func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nativeKey) {
 	id := grantID{m.from, q.ID}
-	p.takeBack(id) // of a page that uses a number twice
 	release := p.decider.native.hold(keys)
 	if q.Permission == PermissionFileSystem && q.FileAccessType == writable {
 		release = p.decider.files.hold()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	gone := context.AfterFunc(m.from.life, func() { p.takeBack(id) })
 	origin, _ := permissions.ParseOrigin(slashed(q.Origin))
-	p.grants[id] = documentGrant{origin: origin, permission: q.Permission, keys: keys, end: func() {
+	g := &documentGrant{origin: origin, permission: q.Permission, keys: keys}
+	gone := context.AfterFunc(m.from.life, func() { p.end(id, g) })
+	late := func() bool { return true }
+	if !lasts(q.Permission) || q.Kind == "devices" {
+		late = time.AfterFunc(moment, func() { p.end(id, g) }).Stop
+	}
+	g.end = sync.OnceFunc(func() {
 		gone()
+		late()
 		release()
 		if q.Permission == PermissionFullscreen {
 			go p.permitAbove(m, q.ID, false)
 		}
-	}}
+	})
+	p.mu.Lock()
+	before := p.grants[id]
+	p.grants[id] = g
+	p.mu.Unlock()
+	if before != nil { // a page uses a number twice
+		before.end()
+	}
+	if m.from.life.Err() != nil { // it ended before the grant was known
+		p.end(id, g)
+	}
+}
+
+// lasts reports whether Chromium ends what a document does with a permission when
+// it is taken back. Fullscreen is ended by the document itself.
+func lasts(p Permission) bool {
+	switch p {
+	case PermissionMedia, PermissionGeolocation, PermissionMIDI, PermissionMIDISysex, PermissionStorageAccess, PermissionFullscreen, PermissionPointerLock:
+		return true
+	}
+	return false
+}
+
+// end ends a grant, unless its number is another one's by now.
+func (p *permissionPages) end(id grantID, g *documentGrant) {
+	p.mu.Lock()
+	if p.grants[id] == g {
+		delete(p.grants, id)
+	}
+	p.mu.Unlock()
+	g.end()
 }
 
 // takeBack ends a grant, if there is one.
 func (p *permissionPages) takeBack(id grantID) {
 	p.mu.Lock()
-	g, granted := p.grants[id]
+	g := p.grants[id]
 	delete(p.grants, id)
 	p.mu.Unlock()
-	if granted {
+	if g != nil {
 		g.end()
 	}
 }
@@ -483,7 +536,7 @@ func (p *permissionPages) devices(m worldMessage, q permissionQuestion) {
 		}
 	}
 	p.grant(m, q, keys)
-	p.answer(m, permissionAnswer{ID: q.ID})
+	p.answer(m, permissionAnswer{ID: q.ID, Devices: true})
 }
 
 // paused answers a script that has stopped to know what it may do.
@@ -513,6 +566,10 @@ func (p *permissionPages) paused(ctx context.Context, t *cdp.Target, e cdp.Event
 		if q.Permission != "" {
 			about, ok = permissions.Query{Permission: q.Permission}, true
 		}
+		if !t.HasFrames() { // whose script can say what it likes
+			q.URL = t.Info().URL
+			q.Origin = workerOrigin(q.URL)
+		}
 		from := questioner{url: q.URL, origin: q.Origin, embedding: q.Origin}
 		if ok {
 			state = permissionState(p.decider.checked(ctx, from.check(about)))
@@ -521,4 +578,13 @@ func (p *permissionPages) paused(ctx context.Context, t *cdp.Target, e cdp.Event
 	write := stopped(fmt.Sprintf("answer.state = %q", state))
 	callRenderer(ctx, t, write.Method, write.Params, nil) // Debugger.resume would overtake it
 	t.Session.Conn().Send(cdp.Command{Session: t.Session, Method: "Debugger.resume"})
+}
+
+// workerOrigin is the origin of a worker by the address of its script.
+func workerOrigin(address string) string {
+	u, err := url.Parse(strings.TrimPrefix(address, "blob:"))
+	if err != nil || u.Host == "" {
+		return "null"
+	}
+	return originOf(u)
 }

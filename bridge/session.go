@@ -466,6 +466,7 @@ func (s *Session) targetGone(t *cdp.Target) {
 func (s *Session) crashed(t *cdp.Target, status string, code int) {
 	s.webRequest.traffic.crashed(t)
 	if page := s.page(t.ID()); page != nil {
+		page.contexts.crashed(t)
 		page.crash(RenderProcessGone{Reason: status, ExitCode: code})
 	}
 }

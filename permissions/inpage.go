@@ -23,12 +23,6 @@ var (
 	noWritingJS string
 )
 
-// ScriptURL is what the scripts in which the debugger has to stop call
-// themselves. See IsolatedScript.
-const ScriptURL = "bridge:permissions"
-
-const sourceURL = "\n//# sourceURL=" + ScriptURL
-
 // PageScript is what runs in each frame, in the page's own world, and asks before
 // Chromium does what needs a permission. channel is a name for the events between
 // this script and IsolatedScript that no page can guess.
@@ -47,11 +41,11 @@ func NoWritingScript() string {
 // Question to the function bridgePermissionCall, as JSON; what it takes back is a method of
 // globalThis.bridgePermissions. Where a page has to know at once it stops in the debugger, if that
 // is on, with a variable question, and goes on with answer.state, "granted" or "denied".
-func IsolatedScript(channel string) string {
-	return inpage.Call(isolatedJS, "("+inpage.Function(checkJS)+")", inpage.Listen(channel)) + sourceURL
+func IsolatedScript(channel, url string) string {
+	return inpage.Call(isolatedJS, "("+inpage.Function(checkJS)+")", inpage.Listen(channel)) + "\n//# sourceURL=" + url
 }
 
 // WorkerScript is what runs in each worker before its own script. It stops in the debugger as IsolatedScript does.
-func WorkerScript() string {
-	return inpage.Call(workerJS, inpage.Replace(), "("+inpage.Function(checksJS)+")", "("+inpage.Function(checkJS)+")") + sourceURL
+func WorkerScript(url string) string {
+	return inpage.Call(workerJS, inpage.Replace(), "("+inpage.Function(checksJS)+")", "("+inpage.Function(checkJS)+")") + "\n//# sourceURL=" + url
 }

@@ -35,9 +35,10 @@ func Listen(name string) string {
 }
 
 // Call is a script that is one function, as a call of it with arguments, which
-// are expressions themselves.
+// are expressions themselves. All of it is strict: a page that has a hand in what
+// it calls cannot ask for the functions on the stack.
 func Call(script string, arguments ...string) string {
-	return fmt.Sprintf("(%s)(%s)", Function(script), strings.Join(arguments, ", "))
+	return fmt.Sprintf("(() => { 'use strict'; return (%s)(%s); })()", Function(script), strings.Join(arguments, ", "))
 }
 
 // Function is the function that a script consists of, without the lines before it

@@ -1,18 +1,23 @@
 // Makes replace(object, name, handler), which puts a proxy in the place of a
 // function or getter. The proxy looks like what it replaces, also as text.
 () => {
+  // The page can replace what these are found under, and would be handed what
+  // Chromium has.
+  const { apply } = Reflect;
+  const { get, set } = WeakMap.prototype;
+  const { hasOwn, getPrototypeOf, getOwnPropertyDescriptor, defineProperty } = Object;
   const natives = new WeakMap();
   const replace = (object, name, handler) => {
-    while (object && !Object.hasOwn(object, name)) object = Object.getPrototypeOf(object);
+    while (object && !hasOwn(object, name)) object = getPrototypeOf(object);
     if (!object) return;
-    const described = Object.getOwnPropertyDescriptor(object, name);
+    const described = getOwnPropertyDescriptor(object, name);
     const kind = described.get ? 'get' : 'value';
     const proxy = new Proxy(described[kind], handler);
-    natives.set(proxy, described[kind]);
-    Object.defineProperty(object, name, { ...described, [kind]: proxy });
+    apply(set, natives, [proxy, described[kind]]);
+    defineProperty(object, name, { ...described, [kind]: proxy });
   };
   replace(Function.prototype, 'toString', {
-    apply: (native, self, args) => Reflect.apply(native, natives.get(self) ?? self, args),
+    apply: (native, self, args) => apply(native, apply(get, natives, [self]) ?? self, args),
   });
   return replace;
 }

@@ -11,9 +11,11 @@
       return true;
     }
     if (question.kind === 'done') finished(question.id);
-    globalThis.bridgePermissionCall?.(JSON.stringify({ ...question, url: location.href, origin: self.origin, active: !!navigator.userActivation?.isActive }));
+    call(question);
     return true;
   });
+  const call = (message) =>
+    globalThis.bridgePermissionCall?.(JSON.stringify({ ...message, url: location.href, origin: self.origin, active: !!navigator.userActivation?.isActive }));
 
   // Chromium has no switch against fullscreen and pointer lock: who is in one
   // without a permit has to leave.
@@ -23,19 +25,30 @@
     webkitfullscreenchange: ['fullscreen', () => document.webkitFullscreenElement, () => document.webkitExitFullscreen()],
     pointerlockchange: ['pointerLock', () => document.pointerLockElement, () => document.exitPointerLock()],
   };
-  const guard = (event) => {
-    const [permission, entered, leave] = walls[event.type];
+  // look is true if the page had to leave.
+  const look = (type) => {
+    const [permission, entered, leave] = walls[type];
     const held = permits[permission];
-    if (!entered()) return held.clear();
-    if (held.size > 0 || !globalThis.bridgePermissionsGuarded) return;
-    event.stopImmediatePropagation();
+    if (held.size > 0 || !entered() || !globalThis.bridgePermissionsGuarded) return false;
     leave();
+    return true;
+  };
+  const guard = (event) => {
+    const [permission, entered] = walls[event.type];
+    if (!entered()) permits[permission].clear();
+    else if (look(event.type)) event.stopImmediatePropagation();
   };
   const arm = () => {
     for (const type of Object.keys(walls)) addEventListener(type, guard, true);
   };
   arm();
-  new MutationObserver(arm).observe(document, { childList: true }); // document.open() takes listeners away
+  // document.open() takes listeners away, and the page can put its own before them:
+  // from then on it is looked at.
+  let looking;
+  new MutationObserver(() => {
+    arm();
+    looking ??= setInterval(() => Object.keys(walls).forEach(look), 50);
+  }).observe(document, { childList: true });
 
   // finished takes the permits of a request back that has led to nothing.
   const finished = (id) => {
@@ -47,6 +60,9 @@
     answer: (message) => {
       if (message.granted && message.permission in permits) permits[message.permission].add(message.id);
       tell('answer', message);
+      // The page asks for the names now. Chromium answers in turn: when it has
+      // answered this, it has answered the page.
+      if (message.devices) setTimeout(() => navigator.mediaDevices.enumerateDevices().finally(() => call({ kind: 'done', id: message.id })));
     },
     // permit lets a frame inside this one be in fullscreen, or no longer.
     permit: (id, given) => given ? permits.fullscreen.add(id) : finished(id),

@@ -76,12 +76,8 @@
   // The names of the devices are for those who may use them.
   replace(mediaDevices, 'enumerateDevices', {
     apply: async (native, self, args) => {
-      const { id } = await ask('devices');
-      try {
-        return await apply(native, self, args);
-      } finally {
-        done(id);
-      }
+      await ask('devices');
+      return apply(native, self, args);
     },
   });
 
@@ -181,7 +177,7 @@
   tells(globalThis.IdleDetector, 'idle-detection', () => active() && allowed('idle-detection'));
 
   // Fullscreen and pointer lock.
-  const fails = (element, type) => apply(dispatchEvent, element, [new EventType(type, { bubbles: true, composed: true })]);
+  const fails = (element, type) => apply(dispatchEvent, element, [new EventType(type, { __proto__: null, bubbles: true, composed: true })]);
   const enter = (object, name, permission, may, refused) =>
     replace(object, name, {
       apply: (native, self, args) => {
