@@ -24,7 +24,9 @@ const (
 // It takes effect within a few seconds of the first call in a Chromium process.
 // Credentials are those of Kerberos where Chromium finds its library; on Linux
 // there are none for NTLM, and a Chromium whose directory has never met a server
-// that asks for Negotiate loads the library at its next start only.
+// that asks for Negotiate loads the library at its next start only. Some processes
+// of Chromium never heed the list (up to every second one, on a machine with 2
+// CPUs), and nothing tells which: what a server gets then is no credentials.
 func (s *Session) AllowNTLMCredentialsForDomains(ctx context.Context, domains string) error {
 	b := s.browser
 	b.mu.Lock()

@@ -3,6 +3,7 @@
 // undefined leaves it to Chromium. The result is to be called when answers may
 // have changed.
 (replace, { query, notifications }) => {
+  const { apply } = Reflect;
   const states = new WeakMap();
   const inUse = new Set(); // weak references
   let announced;
@@ -17,7 +18,7 @@
   };
   replace(globalThis.Permissions?.prototype, 'query', {
     apply: async (native, self, args) => {
-      const status = await Reflect.apply(native, self, args);
+      const status = await apply(native, self, args);
       const { name, sysex, userVisibleOnly, allowWithoutSanitization, allowWithoutGesture, panTiltZoom } = args[0];
       const descriptor = { name, sysex, userVisibleOnly, allowWithoutSanitization, allowWithoutGesture, panTiltZoom };
       const state = await query(descriptor);
@@ -26,10 +27,10 @@
     },
   });
   replace(globalThis.PermissionStatus?.prototype, 'state', {
-    apply: (native, self, args) => states.get(self)?.state ?? Reflect.apply(native, self, args),
+    apply: (native, self, args) => states.get(self)?.state ?? apply(native, self, args),
   });
   replace(globalThis.Notification, 'permission', {
-    apply: (native, self, args) => notifications() ?? Reflect.apply(native, self, args),
+    apply: (native, self, args) => notifications() ?? apply(native, self, args),
   });
 
   return () => {
