@@ -96,11 +96,7 @@ var (
 
 // chosen is what a page may capture by the permission and by the handler.
 func (d *displayMedia) chosen(ctx context.Context, from questioner, r DisplayMediaRequest) (DisplayMedia, error) {
-	permission := PermissionRequest{
-		Permission: PermissionMedia, WebContents: r.WebContents, Frame: r.Frame, RequestingURL: customURL(from.url),
-		RequestingOrigin: r.SecurityOrigin, EmbeddingOrigin: slashed(from.embedding), IsMainFrame: from.main, SecurityOrigin: r.SecurityOrigin,
-	}
-	if granted, _ := d.session.permissions.request(ctx, permission, nil); !granted {
+	if granted, _ := d.session.permissions.request(ctx, from.request(PermissionMedia), nil); !granted {
 		return DisplayMedia{}, errDisplayDenied
 	}
 	handler := d.handler.get()

@@ -95,11 +95,13 @@ type PermissionCheckHandler func(ctx context.Context, c PermissionCheck) (grante
 // documents have a script of the bridge's that asks first. What goes round it is
 // denied. Chromium has no switch against fullscreen and pointer lock: who gets in
 // past the script is taken out again within moments; nor against
-// requestMediaKeySystemAccess, where the script is all there is. Camera,
-// microphone and location are granted to a document for as long as it lives, and
-// in that time Chromium would grant them to others in pages of the same
-// origin that go round the script. A handler that is set while a page captures
-// ends the capture. Documents with an opaque origin, such as data: URLs, cannot be granted anything
+// requestMediaKeySystemAccess, where the script is all there is.
+//
+// Camera, microphone, location, MIDI and storage access are granted to a document
+// for as long as it lives, all else for the call, and for three seconds at most. In
+// that time Chromium would grant them to others in pages of the same origin that go
+// round the script. A handler that is set while a page captures ends the capture.
+// Documents with an opaque origin, such as data: URLs, cannot be granted anything
 // that Chromium denies.
 //
 // PermissionFileSystem is asked for when a page writes to a file or a directory, or
@@ -107,8 +109,8 @@ type PermissionCheckHandler func(ctx context.Context, c PermissionCheck) (grante
 // read without asking. Only sessions whose pages are in the default context of a
 // process (the default session, those on disk, PartitionOptions.OwnProcess) can be
 // granted writing: in others it is refused whatever the handler says. What goes
-// round the script and writes waits for ever, or for the person at the window; it is not
-// kept from reading.
+// round the script and writes waits for ever, or for the person at the window; it is
+// not kept from reading.
 func (s *Session) SetPermissionRequestHandler(handler PermissionRequestHandler) {
 	s.permissions.change(func(r *permissionRules) {
 		r.request = handler
@@ -123,9 +125,9 @@ func (s *Session) SetPermissionRequestHandler(handler PermissionRequestHandler) 
 // navigator.permissions.query, Notification.permission and to whatever looks
 // before it acts, such as the names in enumerateDevices; nil removes it. Without one
 // everything is permitted. The answer is yes or no: a page never sees "prompt". A
-// handler that panics says no. It is Electron's setPermissionCheckHandler. It is called often, and
-// by several goroutines at once; a page stands still while it is asked for
-// Notification.permission.
+// handler that panics says no. It is Electron's setPermissionCheckHandler. It is
+// called often, and by several goroutines at once; a page stands still while it is
+// asked for Notification.permission.
 //
 // Setting it asks anew for what pages look at, and tells them with the event
 // change. What Chromium itself looks at (notifications that are shown, the
@@ -190,11 +192,12 @@ type permissionRules struct {
 	changed chan struct{}      // closed when any of this changes
 }
 
-// asks reports whether requests have to be asked for, and checks the same of
-// checks. Where not everything is granted.
+// asks reports whether somebody answers requests. Without, all are granted.
 func (r *permissionRules) asks() bool {
 	return r.request != nil || r.policy != nil || r.memory != nil
 }
+
+// checks reports whether somebody answers checks. Without, all is permitted.
 func (r *permissionRules) checks() bool { return r.check != nil || r.policy != nil }
 
 // permissionDecider decides what the pages of a session may do.

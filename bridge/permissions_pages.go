@@ -254,6 +254,17 @@ func (q questioner) check(about permissions.Query) PermissionCheck {
 	return c
 }
 
+func (q questioner) request(p Permission) PermissionRequest {
+	r := PermissionRequest{
+		Permission: p, WebContents: q.page, Frame: q.frame, RequestingURL: customURL(q.url),
+		RequestingOrigin: slashed(q.origin), EmbeddingOrigin: slashed(q.embedding), IsMainFrame: q.main,
+	}
+	if p == PermissionMedia {
+		r.SecurityOrigin = r.RequestingOrigin
+	}
+	return r
+}
+
 // permissionQuestion is what the in-page side asks.
 type permissionQuestion struct {
 	Kind           string                 `json:"kind"`
@@ -264,7 +275,6 @@ type permissionQuestion struct {
 	IsDirectory    bool                   `json:"isDirectory"`
 	FileAccessType string                 `json:"fileAccessType"`
 	Descriptor     permissions.Descriptor `json:"descriptor"`
-	Lasting        bool                   `json:"lasting"`
 	Active         bool                   `json:"active"` // the user has just done something
 	URL            string                 `json:"url"`
 	Origin         string                 `json:"origin"`
@@ -299,8 +309,15 @@ func (p *permissionPages) heard(m worldMessage) {
 		p.takeBack(grantID{m.from, q.ID})
 		return
 	}
-	answer := map[string]func(worldMessage, permissionQuestion){"request": p.request, "check": p.check, "devices": p.devices}[q.Kind]
-	if answer == nil {
+	var answer func(worldMessage, permissionQuestion)
+	switch q.Kind {
+	case "request":
+		answer = p.request
+	case "check":
+		answer = p.check
+	case "devices":
+		answer = p.devices
+	default:
 		return
 	}
 	if !m.from.ask(func() { answer(m, q) }) {
@@ -348,14 +365,8 @@ func (p *permissionPages) request(m worldMessage, q permissionQuestion) {
 	if !ok || from.frame == nil {
 		return
 	}
-	r := PermissionRequest{
-		Permission: q.Permission, WebContents: m.page, Frame: from.frame, RequestingURL: customURL(from.url),
-		RequestingOrigin: slashed(from.origin), EmbeddingOrigin: slashed(from.embedding), IsMainFrame: from.main, MediaTypes: q.MediaTypes,
-		FilePath: q.FilePath, IsDirectory: q.IsDirectory, FileAccessType: q.FileAccessType,
-	}
-	if q.Permission == PermissionMedia {
-		r.SecurityOrigin = r.RequestingOrigin
-	}
+	r := from.request(q.Permission)
+	r.MediaTypes, r.FilePath, r.IsDirectory, r.FileAccessType = q.MediaTypes, q.FilePath, q.IsDirectory, q.FileAccessType
 	if q.Permission == PermissionFileSystem && p.decider.current().check != nil && !p.decider.checked(m.from.life, from.fileCheck(q)) {
 		p.answer(m, permissionAnswer{ID: q.ID}) // what the check forbids is not asked for
 		return
@@ -435,16 +446,14 @@ func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nat
 	if q.Permission == PermissionFileSystem && q.FileAccessType == writable {
 		release = p.decider.files.hold()
 	}
+	life, stop := context.WithCancel(m.from.life)
+	if !lasts(q.Permission) || q.Kind == "devices" {
+		life, stop = context.WithTimeout(m.from.life, moment)
+	}
 	origin, _ := permissions.ParseOrigin(slashed(q.Origin))
 	g := &documentGrant{origin: origin, permission: q.Permission, keys: keys}
-	gone := context.AfterFunc(m.from.life, func() { p.end(id, g) })
-	late := func() bool { return true }
-	if !lasts(q.Permission) || q.Kind == "devices" {
-		late = time.AfterFunc(moment, func() { p.end(id, g) }).Stop
-	}
 	g.end = sync.OnceFunc(func() {
-		gone()
-		late()
+		stop()
 		release()
 		if q.Permission == PermissionFullscreen {
 			go p.permitAbove(m, q.ID, false)
@@ -457,9 +466,7 @@ func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nat
 	if before != nil { // a page uses a number twice
 		before.end()
 	}
-	if m.from.life.Err() != nil { // it ended before the grant was known
-		p.end(id, g)
-	}
+	context.AfterFunc(life, func() { p.end(id, g) })
 }
 
 // lasts reports whether Chromium ends what a document does with a permission when

@@ -37,15 +37,17 @@ func NoWritingScript() string {
 	return inpage.Call(noWritingJS, inpage.Replace(), "("+inpage.Function(filesJS)+")")
 }
 
-// IsolatedScript is what runs in each frame in an isolated world. It hands a
-// Question to the function bridgePermissionCall, as JSON; what it takes back is a method of
-// globalThis.bridgePermissions. Where a page has to know at once it stops in the debugger, if that
-// is on, with a variable question, and goes on with answer.state, "granted" or "denied".
+// IsolatedScript is what runs in each frame in an isolated world. It hands questions
+// to the function bridgePermissionCall, as JSON; what it takes back is a method of
+// globalThis.bridgePermissions. channel is that of PageScript. Where a page has to know
+// at once the script, whose URL is url, stops in the debugger, if that is on, with a
+// variable question, and goes on with answer.state, "granted" or "denied".
 func IsolatedScript(channel, url string) string {
 	return inpage.Call(isolatedJS, "("+inpage.Function(checkJS)+")", inpage.Listen(channel)) + "\n//# sourceURL=" + url
 }
 
-// WorkerScript is what runs in each worker before its own script. It stops in the debugger as IsolatedScript does.
+// WorkerScript is what runs in each worker before its own script. It stops in the
+// debugger as IsolatedScript does.
 func WorkerScript(url string) string {
 	return inpage.Call(workerJS, inpage.Replace(), "("+inpage.Function(checksJS)+")", "("+inpage.Function(checkJS)+")") + "\n//# sourceURL=" + url
 }

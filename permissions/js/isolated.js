@@ -14,8 +14,7 @@
     call(question);
     return true;
   });
-  const call = (message) =>
-    globalThis.bridgePermissionCall?.(JSON.stringify({ ...message, url: location.href, origin: self.origin, active: !!navigator.userActivation?.isActive }));
+  const call = (message) => globalThis.bridgePermissionCall?.(JSON.stringify(message));
 
   // Chromium has no switch against fullscreen and pointer lock: who is in one
   // without a permit has to leave.
@@ -45,7 +44,8 @@
   // document.open() takes listeners away, and the page can put its own before them:
   // from then on it is looked at.
   let looking;
-  new MutationObserver(() => {
+  new MutationObserver((changes) => {
+    if (!changes.some((change) => change.removedNodes.length > 0)) return;
     arm();
     looking ??= setInterval(() => Object.keys(walls).forEach(look), 50);
   }).observe(document, { childList: true });

@@ -4,7 +4,7 @@
   if (globalThis.bridgeDisplay) return; // it is here already
   const tell = listen((question) => {
     if (!globalThis.bridgeDisplayCall) return false; // nobody is there to be asked
-    bridgeDisplayCall(JSON.stringify({ ...question, url: location.href, origin: self.origin, active: !!navigator.userActivation?.isActive }));
+    bridgeDisplayCall(JSON.stringify(question));
     return true;
   });
   globalThis.bridgeDisplay = { answer: (message) => tell('answer', message) };
