@@ -1,5 +1,6 @@
 // Makes replace(object, name, handler), which puts a proxy in the place of a
-// function or getter. The proxy looks like what it replaces, also as text.
+// function or getter, or of a setter where part is 'set'. The proxy looks like what
+// it replaces, also as text.
 () => {
   // The page can replace what these are found under, and would be handed what
   // Chromium has.
@@ -7,11 +8,11 @@
   const { get, set } = WeakMap.prototype;
   const { hasOwn, getPrototypeOf, getOwnPropertyDescriptor, defineProperty } = Object;
   const natives = new WeakMap();
-  const replace = (object, name, handler) => {
+  const replace = (object, name, handler, part) => {
     while (object && !hasOwn(object, name)) object = getPrototypeOf(object);
     if (!object) return;
     const described = getOwnPropertyDescriptor(object, name);
-    const kind = described.get ? 'get' : 'value';
+    const kind = part ?? (described.get ? 'get' : 'value');
     const proxy = new Proxy(described[kind], handler);
     apply(set, natives, [proxy, described[kind]]);
     defineProperty(object, name, { ...described, [kind]: proxy });
