@@ -117,13 +117,13 @@
   };
 
   // access makes a function that throws what Chromium throws where a document may
-  // not use what object gives, such as for want of a permissions policy: list is
+  // not use an interface, such as for want of a permissions policy: list is
   // Chromium's own function that asks nobody.
-  const access = (object, list) => {
-    const native = object[list];
+  const access = (object, prototype, list) => {
+    const native = prototype[list];
     return async (name) => {
       try {
-        await apply(native, object, []);
+        await apply(native, object(), []);
       } catch (error) {
         throw new DOMException(error.message.replace(`'${list}'`, `'${name}'`), error.name);
       }

@@ -193,7 +193,7 @@
     });
   });
 
-  const checkAccess = access(serial, 'getPorts');
+  const checkAccess = access(() => serial, Serial, 'getPorts');
   method(Serial, 'Serial', 'getPorts', own, async () => {
     await checkAccess('getPorts');
     return (await call('serial.getDevices')).map((device) => ports.of(device).object);
