@@ -164,7 +164,8 @@ func (r Report) bits() uint64 {
 	return sum
 }
 
-// Connection is an open device. Its methods may be called at the same time from several goroutines.
+// Connection is an open device. Its methods may be called at the same time from several goroutines, with
+// one reader of input reports at a time.
 // Data is without the report's id; ids are 0 in a device whose reports have no numbers.
 type Connection interface {
 	// ReadInput waits for the next input report. Reports that nobody reads are dropped by the system

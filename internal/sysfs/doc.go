@@ -1,0 +1,2 @@
+// Package sysfs reads the directories in which Linux shows its devices.
+package sysfs
