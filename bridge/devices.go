@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 
 	"github.com/cdpbridge/cdpbridge/devices"
 	"github.com/cdpbridge/cdpbridge/devices/hid"
@@ -74,9 +75,10 @@ type Devices struct {
 // one kind it returns the others.
 func (s *Session) Devices(ctx context.Context) (Devices, error) {
 	var all Devices
-	var err error
-	all.Serial, err = s.devices.serial.known().List(ctx)
-	return all, doing("looking for devices", err)
+	var errs [2]error
+	all.Serial, errs[0] = s.devices.serial.known().List(ctx)
+	all.HID, errs[1] = s.devices.hid.known().List(ctx)
+	return all, doing("looking for devices", errors.Join(errs[:]...))
 }
 
 // DeviceEventType is what has happened to a device.
@@ -111,21 +113,31 @@ type deviceAccess struct {
 	grants  devices.Grants
 	handler setter[DevicePermissionHandler]
 
+	virtual virtualDevices
+
 	serial         *deviceKind[SerialPort, serial.Source]
 	serialListener setter[func(*SelectSerialPortEvent)]
-	virtualSerial  serial.Source
+	hid            *deviceKind[HIDDevice, hid.Source]
+	hidListener    setter[func(*SelectHIDDeviceEvent)]
 }
 
 func newDeviceAccess(s *Session) *deviceAccess {
 	a := &deviceAccess{session: s}
 	a.pages = newDevicePages(a)
+	a.virtual = newVirtualDevices(s)
 	a.serial = newSerialKind(a)
+	a.hid = newHIDKind(a)
 	return a
 }
 
 // nativeDevices are those of this machine.
 type nativeDevices struct {
 	serial serial.Source
+	hid    hid.Source
+}
+
+func newNativeDevices() nativeDevices {
+	return nativeDevices{serial: serial.Native(), hid: hid.Native()}
 }
 
 // kind is what answers the questions about a kind of devices, nil for an unknown one.
@@ -133,11 +145,13 @@ func (a *deviceAccess) kind(name string) deviceAnswerer {
 	switch DeviceKind(name) {
 	case devices.Serial:
 		return a.serial
+	case devices.HID:
+		return a.hid
 	}
 	return nil
 }
 
 // update gives pages the scripts of the devices while somebody can give them one.
 func (a *deviceAccess) update() {
-	a.pages.use(a.handler.get() != nil || a.serialListener.get() != nil || len(a.grants.List()) > 0)
+	a.pages.use(a.handler.get() != nil || a.serialListener.get() != nil || a.hidListener.get() != nil || a.virtual.any() || len(a.grants.List()) > 0)
 }

@@ -44,7 +44,7 @@ type deviceClient struct {
 	asking  atomic.Int32            // questions that are not answered yet
 
 	mu     sync.Mutex
-	origin string               // as the document last said; that of the script for a worker
+	origin string                 // as the document last said; that of the script for a worker
 	open   map[string]*openDevice // by the device's identity
 }
 
@@ -237,6 +237,13 @@ func (p *devicePages) take(c *deviceClient, text string) {
 func (c *deviceClient) say(method string, values ...any) {
 	if to := c.to.Load(); to != nil && c.life.Err() == nil {
 		to.send(method, values...)
+	}
+}
+
+// deliver is say, and waits until it is done.
+func (c *deviceClient) deliver(method string, values ...any) {
+	if to := c.to.Load(); to != nil {
+		to.deliver(c.life, method, values...)
 	}
 }
 

@@ -159,9 +159,10 @@ func (k *deviceKind[D, S]) begin(from deviceAsker, wants func(D) bool) *deviceRe
 func (r *deviceRequest[D]) list(all []D, group func(D) string) (one []D) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	here := map[string]bool{}
 	for _, d := range all {
-		if id := group(d); !r.listed[id] {
-			r.listed[id] = true
+		if id := group(d); !here[id] {
+			here[id], r.listed[id] = true, true
 			one = append(one, d)
 		}
 	}

@@ -53,7 +53,7 @@ func (s *Session) SerialPortEvents(ctx context.Context) iter.Seq[DeviceEvent[Ser
 
 func newSerialKind(a *deviceAccess) *deviceKind[SerialPort, serial.Source] {
 	return newDeviceKind(a, devices.Serial, deviceTraits[SerialPort, serial.Source]{
-		sources:    func() []serial.Source { return []serial.Source{a.session.browser.devices.serial, a.virtualSerial} },
+		sources:    func() []serial.Source { return []serial.Source{a.session.browser.devices.serial, a.virtual.serial} },
 		grant:      serialGrant,
 		permission: func(p *DevicePermission, port SerialPort) { p.Serial = &port },
 		page:       serialPage,
