@@ -90,6 +90,7 @@ type Browser struct {
 	hostRules   gateway.HostRules
 	trustedKeys []string       // hashes, as the switch has them
 	systemProxy *gateway.Proxy // of sessions without settings of their own
+	devices     nativeDevices
 	authority   func() (*gateway.Authority, error)
 
 	goneHandler    setter[func(*HostGoneError)]
@@ -167,7 +168,7 @@ func newBrowser(o Options) *Browser {
 	b := &Browser{
 		opts: o, log: o.Logger, pooling: newTurn(),
 		streams: newLocalStreams(), schemes: newSchemes(o.PrivilegedSchemes), trustedKeys: o.trustedKeys(),
-		sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{},
+		sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{}, devices: newNativeDevices(),
 	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)

@@ -385,7 +385,7 @@ func (ps *preloads) inFrames() []*preload {
 	}
 	// That for getDisplayMedia keeps what Chromium has before that for permissions
 	// replaces it.
-	return slices.Concat(ps.own[displayWorld], ps.own[noWritingScript], ps.own[permissionWorld], ps.own[schemeWorld], ps.own[preconnectWorld], scripts)
+	return slices.Concat(ps.own[displayWorld], ps.own[noWritingScript], ps.own[permissionWorld], ps.own[deviceWorld], ps.own[schemeWorld], ps.own[preconnectWorld], scripts)
 }
 
 // update returns the commands that bring a page, or a frame with a process of

@@ -38,6 +38,7 @@ type Session struct {
 	externals         *externals
 	logs              *logDomain
 	display           *displayMedia
+	devices           *deviceAccess
 	channels          channels
 	messages          *messages
 	hints             *hints
@@ -102,13 +103,14 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.externals = newExternals(s)
 	s.logs = newLogDomain()
 	s.display = newDisplayMedia(s)
+	s.devices = newDeviceAccess(s)
 	s.messages = newMessages(s)
 	s.hints = newHints(s)
 	s.certificateErrors = newCertificateErrors(s)
 	s.serviceWorkers = newServiceWorkers(s)
 	s.netLog = &NetLog{session: s}
 	s.agents = newAgents(s.interception, s.network)
-	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.logs, s.channels, s.permissions.pages, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
+	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.logs, s.channels, s.permissions.pages, s.devices.pages, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
 	return s
 }
 

@@ -13,13 +13,14 @@ type Registry[D Device, S Source[D]] struct {
 
 	looking sync.Mutex // held by who looks, so that changes are told one after the other
 	mu      sync.Mutex
-	known   [][]D // of each source
+	known   [][]D  // of each source
+	looked  []bool // at each source, before
 }
 
 // NewRegistry returns a registry of sources. changed is told what came and what went, one call
 // after the other, also while List or Run looks. What is there at the first look came.
 func NewRegistry[D Device, S Source[D]](changed func(added, removed []D), sources ...S) *Registry[D, S] {
-	return &Registry[D, S]{sources: sources, changed: changed, known: make([][]D, len(sources))}
+	return &Registry[D, S]{sources: sources, changed: changed, known: make([][]D, len(sources)), looked: make([]bool, len(sources))}
 }
 
 // Run watches the sources until ctx ends. failed is told of a source that cannot be watched, or
@@ -80,9 +81,12 @@ func (r *Registry[D, S]) look(ctx context.Context, i int) error {
 		return err
 	}
 	r.mu.Lock()
-	before := r.known[i]
-	r.known[i] = now
+	before, looked := r.known[i], r.looked[i]
+	r.known[i], r.looked[i] = now, true
 	r.mu.Unlock()
+	if !looked {
+		return nil
+	}
 	if added, removed := without(now, before), without(before, now); len(added)+len(removed) > 0 {
 		r.changed(added, removed)
 	}

@@ -16,6 +16,8 @@ var (
 	kitJS string
 	//go:embed js/serial.js
 	serialJS string
+	//go:embed js/hid.js
+	hidJS string
 	//go:embed js/window.js
 	windowJS string
 	//go:embed js/isolated.js
@@ -26,7 +28,7 @@ var (
 
 // scripts are those of the kinds of devices.
 func scripts() string {
-	return fmt.Sprintf("[(%s)]", inpage.Function(serialJS))
+	return fmt.Sprintf("[%s, %s]", function(serialJS), function(hidJS))
 }
 
 func function(script string) string { return "(" + inpage.Function(script) + ")" }

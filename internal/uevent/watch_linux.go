@@ -22,7 +22,14 @@ const (
 // Watch calls began when no event is missed any more, and then happened for each event, until ctx ends. It
 // gives ctx's error then. errors.ErrUnsupported: this system has no such events, or gives them to nobody.
 func Watch(ctx context.Context, began func(), happened func(Event)) error {
-	socket, err := listen()
+	return watch(ctx, queue, began, happened)
+}
+
+// queue is how many bytes of messages wait for a reader who is late.
+const queue = 1 << 20
+
+func watch(ctx context.Context, queue int, began func(), happened func(Event)) error {
+	socket, err := listen(queue)
 	if err != nil {
 		return fmt.Errorf("%w: uevents: %w", errors.ErrUnsupported, err)
 	}
@@ -50,10 +57,7 @@ func Watch(ctx context.Context, began func(), happened func(Event)) error {
 	}
 }
 
-// queue is how many bytes of messages wait for a reader who is late.
-const queue = 1 << 20
-
-func listen() (*os.File, error) {
+func listen(queue int) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)

@@ -3,12 +3,15 @@
 // an isolated world of every frame.
 (listen) => {
   if (globalThis.bridgeDevices) return; // it is here already
+  const allowed = (kind) => document.featurePolicy.allowsFeature(kind);
   const tell = listen((question) => {
-    globalThis.bridgeDevicesCall?.(JSON.stringify(question));
+    const known = { allowed: allowed(`${question.kind}`.split('.')[0]) };
+    globalThis.bridgeDevicesCall?.(JSON.stringify({ ...question, ...known }));
     return true;
   });
   globalThis.bridgeDevices = {
     answer: (message) => tell('answer', message),
-    tell: (kind, message) => tell(kind, message),
+    tell,
+    policy: (kind) => ({ origin: self.origin, allowed: allowed(kind) }),
   };
 }

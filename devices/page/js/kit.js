@@ -34,6 +34,16 @@
     return result;
   };
 
+  // failing is for what the program says no more of than that it has failed.
+  const failing = async (name, message, told) => {
+    try {
+      return await told;
+    } catch (error) {
+      if (error instanceof Failure) fail(name, message);
+      throw error;
+    }
+  };
+
   // Arguments.
   const converted = {
     boolean: (value) => !!value,
@@ -117,13 +127,13 @@
   };
 
   // access makes a function that throws what Chromium throws where a document may
-  // not use what object gives, such as for want of a permissions policy: list is
+  // not use an interface, such as for want of a permissions policy: list is
   // Chromium's own function that asks nobody.
-  const access = (object, list) => {
-    const native = object[list];
+  const access = (object, prototype, list) => {
+    const native = prototype[list];
     return async (name) => {
       try {
-        await apply(native, object, []);
+        await apply(native, object(), []);
       } catch (error) {
         throw new DOMException(error.message.replace(`'${list}'`, `'${name}'`), error.name);
       }
@@ -177,7 +187,7 @@
   const unpacked = (text) => Uint8Array.fromBase64(text);
 
   return {
-    call, hear, fail, Failure, within, caught, converted, enforced, enumeration, sequence, dictionary, present,
+    call, hear, fail, failing, Failure, converted, enforced, enumeration, sequence, dictionary, present,
     method, atOnce, handlers, access, family, event, base64, unpacked,
   };
 }

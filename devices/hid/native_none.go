@@ -1,4 +1,4 @@
-//go:build !linux && !hidapi
+//go:build !linux && !(hidapi && cgo)
 
 package hid
 
