@@ -51,8 +51,8 @@ func plugged(t testing.TB, s *Session, port virtual.SerialPort) *virtual.SerialD
 
 // loopback is a scale that sends back what it gets.
 func loopback() virtual.SerialPort {
-	port := virtual.Loopback()
-	port.VendorID, port.ProductID, port.SerialNumber, port.DisplayName = scale.VendorID, scale.ProductID, scale.SerialNumber, scale.DisplayName
+	port := scale
+	port.Serve = virtual.Loopback
 	return port
 }
 
