@@ -20,12 +20,13 @@ func acted(body string) string {
 	return "(async () => {" + body + "})().then(v => typeof v === 'object' ? JSON.stringify(v) : String(v), e => e.name + ': ' + e.message)"
 }
 
-// does runs the body of an async function in a page whose user has just done
+// does runs the body of an async function in a page or frame whose user has just done
 // something, and wants a result.
-func does(t testing.TB, page *WebContents, body, result string) {
+func does(t testing.TB, in Evaluator, body, result string) {
 	t.Helper()
-	if got := gestured(t, page, acted(body)); got != result {
-		t.Errorf("%s\ngives %q, want %q", body, got, result)
+	got, err := EvaluateWithGesture[string](testContext(t), in, acted(body))
+	if err != nil || got != result {
+		t.Errorf("%s\ngives %q (%v), want %q", body, got, err, result)
 	}
 }
 
@@ -50,8 +51,8 @@ func plugged(t testing.TB, s *Session, port virtual.SerialPort) *virtual.SerialD
 
 // loopback is a scale that sends back what it gets.
 func loopback() virtual.SerialPort {
-	port := virtual.Loopback()
-	port.VendorID, port.ProductID, port.SerialNumber, port.DisplayName = scale.VendorID, scale.ProductID, scale.SerialNumber, scale.DisplayName
+	port := scale
+	port.Serve = virtual.Loopback
 	return port
 }
 
