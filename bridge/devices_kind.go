@@ -46,6 +46,8 @@ type deviceTraits[D devices.Device, S devices.Source[D]] struct {
 	forgetsLate bool
 	// tellsAll says that listeners are told of all devices that go.
 	tellsAll bool
+	// closesLost says that open devices do not notice by themselves that they are gone.
+	closesLost bool
 	// open opens a device with what a page asks for.
 	open func(ctx context.Context, c *deviceClient, source S, d D, question []byte) (deviceConnection, error)
 }
@@ -90,6 +92,9 @@ func (k *deviceKind[D, S]) changed(added, removed []D) {
 	for _, d := range removed {
 		k.tellRequests(DeviceRemoved, d)
 		k.tellPages("disconnect", d, "")
+		if k.closesLost {
+			k.access.pages.close(d.Identity())
+		}
 		k.mu.Lock()
 		if g := k.grant(d); g.Lasts() {
 			k.away[g] = d.Identity()

@@ -356,6 +356,13 @@ func (p *devicePages) review() {
 	}
 }
 
+// close closes a device that is gone.
+func (p *devicePages) close(identity string) {
+	for _, c := range p.all() {
+		c.closeAll(func(_ *openDevice, of string) bool { return of == identity })
+	}
+}
+
 // closeAll closes devices of a client.
 func (c *deviceClient) closeAll(which func(d *openDevice, identity string) bool) {
 	c.mu.Lock()
