@@ -78,11 +78,12 @@ func newOpenUSB(c *deviceClient, d USBDevice, connection usb.Connection, protect
 	return u
 }
 
-// close ends what is under way, too.
+// close ends what is under way, too. The document is told before, so that it does not
+// take it for cancelled where the device is taken away from it.
 func (u *openUSB) close() {
+	u.client.say("tell", devices.USB, deviceMessage{Type: "closed", Device: map[string]any{"id": u.device.DeviceID}})
 	u.end()
 	u.connection.Close()
-	u.client.say("tell", devices.USB, deviceMessage{Type: "closed", Device: map[string]any{"id": u.device.DeviceID}})
 }
 
 func (u *openUSB) do(_ context.Context, op string, question []byte) (any, error) {
