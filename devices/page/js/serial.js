@@ -3,7 +3,7 @@
 (kit) => {
   const { serial } = navigator;
   if (!serial) return; // not in a secure context
-  const { call, hear, fail, Failure, converted, enforced, enumeration, sequence, dictionary, present, method, atOnce, handlers, access, family, event, base64, unpacked } = kit;
+  const { call, hear, fail, failing, Failure, converted, enforced, enumeration, sequence, dictionary, present, method, atOnce, handlers, access, family, event, base64, unpacked } = kit;
   const Serial = Object.getPrototypeOf(serial);
   const own = (object) => object === serial && serial;
   const disconnected = new Failure('NetworkError', 'The device has been lost.');
@@ -52,35 +52,61 @@
 
   const tell = (port, op, more) => call(`serial.${op}`, { device: port.id, ...more });
 
-  // The streams of an open port. The program reads ahead, not the stream: Chromium
-  // has a pipe there.
+  // The streams of an open port. What comes next is on its way while the page works on
+  // what came before, as Chromium has a pipe there.
   const readableOf = (port) => {
     let controller;
-    let waiting = false; // for what the program has
-    const finish = () => { port.readable = undefined; };
-    const deliver = (data) => {
-      const request = controller.byobRequest;
-      if (!request) return controller.enqueue(data);
-      new Uint8Array(request.view.buffer, request.view.byteOffset, request.view.byteLength).set(data);
-      request.respond(data.byteLength);
+    let ended = false;
+    let wanted = false;
+    let held; // bytes, or the failure after them
+    const finish = () => {
+      ended = true;
+      port.readable = undefined;
     };
-    const read = async () => {
-      const stream = port.readable;
-      const most = Math.min(controller.byobRequest?.view.byteLength ?? largest, largest);
-      waiting = true;
-      const data = await tell(port, 'read', { most }).catch((error) => error);
-      waiting = false;
-      if (port.readable !== stream) return; // it was cancelled
-      if (!(data instanceof Failure)) return deliver(unpacked(data));
-      port.readFatal = data.name === disconnected.name;
-      controller.error(data.exception());
-      finish();
+    const enqueue = (data) => {
+      const request = controller.byobRequest;
+      if (!request) {
+        controller.enqueue(data);
+        return undefined;
+      }
+      const { buffer, byteOffset, byteLength } = request.view;
+      const fitting = data.subarray(0, byteLength);
+      new Uint8Array(buffer, byteOffset, byteLength).set(fitting);
+      request.respond(fitting.byteLength);
+      return fitting.byteLength < data.byteLength ? data.subarray(fitting.byteLength) : undefined;
+    };
+    const deliver = () => {
+      if (!wanted || !held || ended) return;
+      if (held instanceof Failure) {
+        port.readFatal = held.name === disconnected.name;
+        controller.error(held.exception());
+        finish();
+        return;
+      }
+      const data = held;
+      wanted = false;
+      held = undefined;
+      held = enqueue(data); // which may want more at once
+      if (held) deliver();
+      else fetch();
+    };
+    const fetch = async () => {
+      const data = await tell(port, 'read', { most: largest }).catch((error) => error);
+      held = data instanceof Failure ? data : unpacked(data);
+      deliver();
     };
     return new ReadableStream({
       type: 'bytes',
-      start: (given) => { controller = given; },
-      pull: () => { if (!waiting) read(); }, // not waited for, or the stream could not be cancelled
+      start: (given) => {
+        controller = given;
+        fetch();
+      },
+      pull: () => { // not waited for, or the stream could not be cancelled
+        wanted = true;
+        deliver();
+      },
       cancel: async () => {
+        ended = true;
         if (!port.closing) await tell(port, 'discard', { input: true }).catch(() => {});
         finish();
       },
@@ -157,15 +183,16 @@
       checkOpenOptions(options);
       port.opening = true;
       try {
-        await tell(port, 'open', { options });
+        await failing('NetworkError', 'Failed to open serial port.', tell(port, 'open', { options }));
         Object.assign(port, { isOpen: true, readFatal: false, writeFatal: false });
       } finally {
         port.opening = false;
       }
     });
-    method(prototype, 'SerialPort', 'getSignals', known, (port) => {
+    method(prototype, 'SerialPort', 'getSignals', known, async (port) => {
       requireOpen(port);
-      return tell(port, 'getSignals');
+      const { clearToSend, dataCarrierDetect, dataSetReady, ringIndicator } = await tell(port, 'getSignals');
+      return { clearToSend, dataCarrierDetect, dataSetReady, ringIndicator };
     });
     method(prototype, 'SerialPort', 'setSignals', known, async (port, [given]) => {
       const signals = outputSignals(given);
@@ -193,10 +220,11 @@
     });
   });
 
+  const objectOf = (device) => ports.of({ ...device, connected: true }).object;
   const checkAccess = access(() => serial, Serial, 'getPorts');
   method(Serial, 'Serial', 'getPorts', own, async () => {
     await checkAccess('getPorts');
-    return (await call('serial.getDevices')).map((device) => ports.of(device).object);
+    return (await call('serial.getDevices')).map(objectOf);
   });
   method(Serial, 'Serial', 'requestPort', own, async (_, [given]) => {
     const active = navigator.userActivation.isActive;
@@ -206,13 +234,13 @@
     const usableFilters = filters?.map(usable);
     const [device] = await call('serial.requestDevice', { filters: usableFilters, allowedBluetoothServiceClassIds });
     if (!device) fail('NotFoundError', 'No port selected by the user.');
-    return ports.of(device).object;
+    return objectOf(device);
   });
 
   hear('serial', ({ type, device, was }) => {
     if (type === 'lost') return ended(ports.find(device.id));
     if (was) ports.renamed(was, device.id);
-    const port = ports.of(device);
+    const port = ports.of({ ...device, connected: type === 'connect' });
     const told = event(type, null, {}, { bubbles: true });
     port.object.dispatchEvent(told);
     // Chromium's event goes on to navigator.serial.
