@@ -169,6 +169,10 @@ var errDeviceGone = &domException{"NetworkError", "The device has been lost."}
 
 func (k *deviceKind[D, S]) answer(ctx context.Context, from deviceAsker, op string, question []byte) (any, error) {
 	switch op {
+	case "getDevices", "requestDevice", "open", "forget":
+		from.turn.end(ctx)
+	}
+	switch op {
 	case "getDevices":
 		all := slices.DeleteFunc(k.list(ctx), func(d D) bool { return !k.shown(d) || !k.permits(ctx, from.embedding, d) })
 		return k.allDescribed(all), nil
@@ -191,10 +195,11 @@ func (k *deviceKind[D, S]) answer(ctx context.Context, from deviceAsker, op stri
 	case held == nil || held.kind != deviceAnswerer(k):
 		return nil, errDeviceGone
 	case op == "close":
+		from.turn.end(ctx)
 		from.client.close(of.Device, held)
 		return nil, nil
 	}
-	return held.connection.do(ctx, op, question)
+	return held.connection.do(ctx, from.turn, op, question)
 }
 
 // opening opens a device for a client.
