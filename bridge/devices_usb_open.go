@@ -27,6 +27,7 @@ type openUSB struct {
 	mu       sync.Mutex
 	selected *usb.Configuration
 	claims   map[uint8]*usbClaim // by the interface's number
+	controls deviceTurns         // of control transfers
 }
 
 // usbClaim is an interface that a document has claimed.
@@ -35,6 +36,13 @@ type usbClaim struct {
 	ctx       context.Context // of transfers; ends with the claim
 	cancel    context.CancelFunc
 	transfers sync.WaitGroup
+	pipes     map[usbPipe]*deviceTurns
+}
+
+// usbPipe is what an endpoint's transfers go through, one after the other.
+type usbPipe struct {
+	direction usb.Direction
+	endpoint  uint8
 }
 
 // usbQuestion has what operations of an open device need.
@@ -86,7 +94,7 @@ func (u *openUSB) close() {
 	u.connection.Close()
 }
 
-func (u *openUSB) do(_ context.Context, op string, question []byte) (any, error) {
+func (u *openUSB) do(ctx context.Context, turn deviceTurn, op string, question []byte) (any, error) {
 	var q usbQuestion
 	if err := jsonv2.Unmarshal(question, &q, jsonv2.AllowInvalidUTF8(true)); err != nil {
 		return nil, &domException{"TypeError", "The arguments are not valid."}
@@ -96,27 +104,29 @@ func (u *openUSB) do(_ context.Context, op string, question []byte) (any, error)
 	}
 	switch op {
 	case "selectConfiguration", "claimInterface", "releaseInterface", "selectAlternateInterface", "reset":
+		turn.end(ctx)
 		return nil, u.change(op, q)
 	case "clearHalt":
+		turn.end(ctx)
 		return nil, u.clearHalt(q)
 	case "controlTransferIn", "controlTransferOut":
-		return u.control(op == "controlTransferIn", q)
+		return u.control(turn, op == "controlTransferIn", q)
 	case "transferIn":
-		return usbTransfer(u, usb.In, q.Endpoint, func(ctx context.Context) (r usbResult, err error) {
+		return usbTransfer(u, turn, usbPipe{usb.In, q.Endpoint}, func(ctx context.Context) (r usbResult, err error) {
 			r.Data, r.Status, err = u.connection.TransferIn(ctx, q.Endpoint, int(q.Length))
 			return r, err
 		})
 	case "transferOut":
-		return usbTransfer(u, usb.Out, q.Endpoint, func(ctx context.Context) (r usbResult, err error) {
+		return usbTransfer(u, turn, usbPipe{usb.Out, q.Endpoint}, func(ctx context.Context) (r usbResult, err error) {
 			r.Written, r.Status, err = u.connection.TransferOut(ctx, q.Endpoint, q.Data)
 			return r, err
 		})
 	case "isochronousTransferIn":
-		return usbTransfer(u, usb.In, q.Endpoint, func(ctx context.Context) ([]usbResult, error) {
+		return usbTransfer(u, turn, usbPipe{usb.In, q.Endpoint}, func(ctx context.Context) ([]usbResult, error) {
 			return usbResults(u.connection.IsochronousIn(ctx, q.Endpoint, q.packets()))
 		})
 	case "isochronousTransferOut":
-		return usbTransfer(u, usb.Out, q.Endpoint, func(ctx context.Context) ([]usbResult, error) {
+		return usbTransfer(u, turn, usbPipe{usb.Out, q.Endpoint}, func(ctx context.Context) ([]usbResult, error) {
 			return usbResults(u.connection.IsochronousOut(ctx, q.Endpoint, q.Data, q.packets()))
 		})
 	}
@@ -292,7 +302,10 @@ func (u *openUSB) claimed() (numbers []uint8) {
 func (u *openUSB) give(number uint8, alternate usb.Alternate) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	claim := &usbClaim{alternate: alternate}
+	claim := &usbClaim{alternate: alternate, pipes: map[usbPipe]*deviceTurns{}}
+	for _, e := range alternate.Endpoints {
+		claim.pipes[usbPipe{e.Direction, e.EndpointNumber}] = &deviceTurns{}
+	}
 	claim.ctx, claim.cancel = context.WithCancel(u.life)
 	u.claims[number] = claim
 }
@@ -313,11 +326,11 @@ func (u *openUSB) take(number uint8) (alternate usb.Alternate, claimed bool) {
 
 // claimWith is the claim that an endpoint is part of, nil if there is none. Until its
 // Done is called the claim waits.
-func (u *openUSB) claimWith(direction usb.Direction, number uint8) *usbClaim {
+func (u *openUSB) claimWith(pipe usbPipe) *usbClaim {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, claim := range u.claims {
-		if slices.ContainsFunc(claim.alternate.Endpoints, func(e usb.Endpoint) bool { return e.EndpointNumber == number && e.Direction == direction }) {
+		if claim.pipes[pipe] != nil {
 			claim.transfers.Add(1)
 			return claim
 		}
@@ -325,18 +338,33 @@ func (u *openUSB) claimWith(direction usb.Direction, number uint8) *usbClaim {
 	return nil
 }
 
-// usbTransfer does something with an endpoint that the document has claimed.
-func usbTransfer[R any](u *openUSB, direction usb.Direction, endpoint uint8, transfer func(ctx context.Context) (R, error)) (any, error) {
-	claim := u.claimWith(direction, endpoint)
+// usbTransfer does a transfer of an endpoint that the document has claimed, after those
+// that it has asked for before. Isochronous ones do not wait until these are done: what
+// comes meanwhile would be lost.
+func usbTransfer[R any](u *openUSB, turn deviceTurn, pipe usbPipe, transfer func(ctx context.Context) (R, error)) (any, error) {
+	claim := u.claimWith(pipe)
 	if claim == nil {
 		return nil, errUSBEndpoint
 	}
 	defer claim.transfers.Done()
+	mine := claim.pipes[pipe].next()
+	defer mine.over()
+	turn.end(u.life)
+	mine.wait(claim.ctx)
+	if claim.isochronous(pipe) {
+		mine.over()
+	}
 	result, err := transfer(claim.ctx)
 	if err != nil {
 		return nil, u.transferError(claim.ctx, err)
 	}
 	return result, nil
+}
+
+func (c *usbClaim) isochronous(pipe usbPipe) bool {
+	return slices.ContainsFunc(c.alternate.Endpoints, func(e usb.Endpoint) bool {
+		return e.Type == "isochronous" && usbPipe{e.Direction, e.EndpointNumber} == pipe
+	})
 }
 
 // transferError is an error of a transfer as Chromium names it to pages.
@@ -351,20 +379,27 @@ func (u *openUSB) transferError(ctx context.Context, err error) error {
 	return &domException{"NetworkError", "A transfer error has occurred."}
 }
 
+// clearHalt does not wait for transfers of the endpoint.
 func (u *openUSB) clearHalt(q usbQuestion) error {
-	_, err := usbTransfer(u, q.Direction, q.Endpoint, func(ctx context.Context) (any, error) {
-		return nil, u.changed(u.connection.ClearHalt(ctx, q.Direction, q.Endpoint), "Unable to clear endpoint.")
-	})
-	return err
+	claim := u.claimWith(usbPipe{q.Direction, q.Endpoint})
+	if claim == nil {
+		return errUSBEndpoint
+	}
+	defer claim.transfers.Done()
+	return u.changed(u.connection.ClearHalt(claim.ctx, q.Direction, q.Endpoint), "Unable to clear endpoint.")
 }
 
 // control does a control transfer.
-func (u *openUSB) control(in bool, q usbQuestion) (any, error) {
+func (u *openUSB) control(turn deviceTurn, in bool, q usbQuestion) (any, error) {
 	ctx, done, err := u.mayControl(in, q)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
+	mine := u.controls.next()
+	defer mine.over()
+	turn.end(u.life)
+	mine.wait(ctx)
 	var r usbResult
 	if in {
 		r.Data, r.Status, err = u.connection.ControlIn(ctx, q.Setup, int(q.Length))
@@ -394,7 +429,7 @@ func (u *openUSB) mayControl(in bool, q usbQuestion) (ctx context.Context, done 
 		if s.Index&0x80 != 0 {
 			direction = usb.In
 		}
-		claim := u.claimWith(direction, uint8(s.Index&0x0f))
+		claim := u.claimWith(usbPipe{direction, uint8(s.Index & 0x0f)})
 		if claim == nil {
 			return nil, nil, errUSBEndpoint
 		}

@@ -189,7 +189,7 @@ func TestUSB_ErrorsAreChromiums(t *testing.T) {
 		wants(t, "isochronousTransferIn(1, [2**32 - 1, 2**32 - 1])", "DataError", "The total packet length exceeded the maximum size.")
 		wants(t, "controlTransferOut({requestType: 'standard', recipient: 'device', request: 9, value: 2, index: 0})", "SecurityError", "The transfer was not allowed.")
 		usbDoes(t, page, `return (await device.controlTransferIn({requestType: 'standard', recipient: 'device', request: 6, value: 0x100, index: 0}, 18)).status`, "ok")
-		usbDoes(t, page, `device.releaseInterface(0); return await device.claimInterface(0)`, state+": "+fmt.Sprintf(usbFailed, "claimInterface", interfaceInUse))
+		usbDoes(t, page, `const released = device.releaseInterface(0); return await device.claimInterface(0).finally(() => released)`, state+": "+fmt.Sprintf(usbFailed, "claimInterface", interfaceInUse))
 		usbDoes(t, page, `device.close(); return await device.open()`, state+": "+fmt.Sprintf(usbFailed, "open", "An operation that changes the device state is in progress."))
 	})
 	t.Run("of requests", func(t *testing.T) {
@@ -479,6 +479,19 @@ func TestUSB_WhatIsUnderWayEndsWhenAPageClosesOrReleases(t *testing.T) {
 	usbDoes(t, page, `await device.claimInterface(0);`+waits+`await device.selectAlternateInterface(0, 1); return await waiting`, cancelled)
 	usbDoes(t, page, `await device.selectAlternateInterface(0, 0);`+waits+`await device.close(); return await waiting`, cancelled)
 	usbDoes(t, page, `await device.open(); return device.opened`, "true")
+}
+
+func TestUSB_TransfersAreDoneInTheOrderInWhichAPageAsks(t *testing.T) {
+	s, page, bus := usbPageOf(t)
+	usbChooses(s)
+	bus.plug(t, "Gadget", "A1")
+	usbDoes(t, page, usbClaimed+`
+		const order = [...Array(200).keys()];
+		const sent = order.map(i => device.transferOut(1, new Uint8Array([i])));
+		const got = await Promise.all([...order.slice(0, 50).map(() => device.transferIn(1, 1)), ...sent].slice(0, 50));
+		for (const _ of order.slice(50)) got.push(await device.transferIn(1, 1));
+		await Promise.all(sent);
+		return got.every(({data}, i) => data.getUint8(0) === i)`, "true")
 }
 
 func TestUSB_DevicesAreClosedWithTheirDocument(t *testing.T) {

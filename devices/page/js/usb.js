@@ -140,12 +140,11 @@
     if (recipient === 'endpoint') requireEndpoint(device, index & 0x80 ? 'in' : 'out', index & 0x0f);
   };
 
-  // lose ends the object of a device: it does not come back, another one does.
+  // lose ends the object of a device. It does not come back, another one does.
   const lose = (device) => {
     device.gone = true;
     device.opened = false;
     unclaimAll(device);
-    devices.forget(device.id);
     for (const reject of device.waiting) reject(new Failure('NotFoundError', disconnected));
   };
   const tell = (device, op, more) => new Promise((resolve, reject) => {
@@ -301,7 +300,8 @@
   // when the object is made.
   const known = ({ id, configuration, configurations, ...described }) => {
     const there = devices.find(id);
-    if (there) return there;
+    if (there && !there.gone) return there;
+    devices.forget(id);
     const parts = configurations.map(configurationPart);
     return devices.of({
       ...described, id, parts, objects: freeze(parts.map(({ object }) => object)),
@@ -328,13 +328,21 @@
     return known(device).object;
   });
 
+  const tellPage = (type, { object }) => usb.dispatchEvent(event(type, globalThis.USBConnectionEvent?.prototype, { device: object }));
   hear('usb', ({ type, device: told }) => {
-    const device = type === 'closed' ? devices.find(told.id) : known(told);
-    if (type === 'closed') {
-      if (device?.opened && !device.closing) lose(device);
-      return;
+    const there = devices.find(told.id);
+    switch (type) {
+      case 'closed': // by the program, unless the page closes it
+        if (there?.opened && !there.closing) lose(there);
+        return;
+      case 'connect':
+        return tellPage(type, known(told));
+      case 'disconnect': {
+        const device = there ?? known(told);
+        lose(device);
+        devices.forget(device.id);
+        tellPage(type, device);
+      }
     }
-    if (type === 'disconnect') lose(device);
-    usb.dispatchEvent(event(type, globalThis.USBConnectionEvent?.prototype, { device: device.object }));
   });
 }
