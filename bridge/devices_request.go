@@ -126,7 +126,7 @@ func (k *deviceKind[D, S]) request(ctx context.Context, from deviceAsker, questi
 // check is the question whether a page may ask for devices at all.
 func (k *deviceKind[D, S]) check(from deviceAsker) PermissionCheck {
 	c := from.questioner.check(permissions.Query{Permission: Permission(k.name)})
-	if k.name == devices.HID { // as in Electron
+	if k.name != devices.Serial { // as in Electron
 		c.WebContents, c.Frame, c.IsMainFrame = nil, nil, false
 	}
 	return c

@@ -220,7 +220,8 @@ func serialException(err error) *domException {
 	return &domException{"UnknownError", "An unknown system error has occurred."}
 }
 
-func (s *openSerial) do(ctx context.Context, op string, question []byte) (any, error) {
+func (s *openSerial) do(ctx context.Context, turn deviceTurn, op string, question []byte) (any, error) {
+	turn.end(ctx)
 	var q struct {
 		Most    int                  `json:"most"`
 		Data    string               `json:"data"`
