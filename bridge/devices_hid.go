@@ -123,7 +123,7 @@ const reportsWaiting = 10_000
 func openHIDDevice(ctx context.Context, c *deviceClient, source hid.Source, d HIDDevice, _ []byte) (deviceConnection, error) {
 	connection, err := source.Open(ctx, d)
 	if err != nil {
-		c.page.session.browser.log.Warn("a page could not open a HID device", "device", d.Name, "page", c.page.URL(), "error", err)
+		c.page.session.browser.log.Warn("a page could not open a HID device", "device", d.Name, "page", c.page.URL(), "error", devices.Explain(d, err))
 		return nil, errDeviceGone
 	}
 	h := &openHID{client: c, device: d, connection: connection}
