@@ -16,7 +16,7 @@ var walls = map[string][]string{
 	"chromium":    {"internal/atomicfile"},
 	"cdp":         {},
 	"gateway":     {"internal/hostport", "internal/httpauth"},
-	"devices":     {"devices", "internal/inpage", "internal/sysfs", "internal/uevent"},
+	"devices":     {"devices", "internal/inpage", "internal/plugged", "internal/sysfs", "internal/uevent"},
 	"permissions": {"internal/atomicfile", "internal/inpage"},
 	"endpoint":    {"bridge", "endpoint"},
 	"kiosk":       {"bridge", "kiosk"},
