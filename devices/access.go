@@ -1,5 +1,3 @@
-// Package devices is about the devices of this machine that pages may use: its packages serial, hid and usb
-// list and open them.
 package devices
 
 import (

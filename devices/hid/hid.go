@@ -166,7 +166,9 @@ func (r Report) bits() uint64 {
 
 // Connection is an open device. Its methods may be called at the same time from several goroutines, with
 // one reader of input reports at a time.
-// Data is without the report's id; ids are 0 in a device whose reports have no numbers.
+// Data is without the report's id; ids are 0 in a device whose reports have no numbers. Only ReadInput ends with
+// its context: a report that is on its way to or from the device cannot be called back, and takes the system's
+// timeout, five seconds on Linux, where the device does not answer.
 type Connection interface {
 	// ReadInput waits for the next input report. Reports that nobody reads are dropped by the system
 	// after a number of them: Linux keeps 64.

@@ -26,10 +26,10 @@ var errDescriptors = errors.New("the descriptors of the device cannot be read")
 // that belongs to them. What is cut off or makes no sense is left out. Names and the state of the device are not
 // in there.
 func parse(descriptors []byte) (Device, error) {
-	if len(descriptors) < deviceSize || descriptors[0] < deviceSize || descriptors[1] != deviceType {
+	b := descriptors
+	if len(b) < deviceSize || b[0] < deviceSize || int(b[0]) > len(b) || b[1] != deviceType {
 		return Device{}, errDescriptors
 	}
-	b := descriptors
 	d := Device{
 		DeviceClass:    b[4],
 		DeviceSubclass: b[5],

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"sync/atomic"
 
 	"github.com/cdpbridge/cdpbridge/devices/serial"
 )
@@ -26,6 +27,7 @@ type Line struct {
 	life             context.Context // until it is closed (os.ErrClosed) or unplugged (serial.ErrLost)
 	end              context.CancelCauseFunc
 	toPage, fromPage *pipe
+	wiring           atomic.Pointer[func(Signals) serial.InputSignals]
 }
 
 func newLine(d *SerialDevice, o serial.Options) *Line {
@@ -83,6 +85,24 @@ func (l *Line) SendError(kind serial.LineErrorKind) { l.toPage.fault(kind) }
 
 // SetSignals sets the lines that the page reads: see [SerialDevice.SetSignals].
 func (l *Line) SetSignals(s serial.InputSignals) { l.device.SetSignals(s) }
+
+// Join joins lines, until the port is closed: the page reads what wiring makes of the lines that it has
+// set. It is called whenever the page reads them, and SetSignals has no effect on this line.
+func (l *Line) Join(wiring func(page Signals) serial.InputSignals) { l.wiring.Store(&wiring) }
+
+// inputs are the lines that the page reads.
+func (l *Line) inputs() (in serial.InputSignals) {
+	if wiring := l.wiring.Load(); wiring != nil {
+		_ = safely("wiring of "+l.device.port.PortName, func() error {
+			in = (*wiring)(l.Signals())
+			return nil
+		})
+		return in
+	}
+	l.device.mu.Lock()
+	defer l.device.mu.Unlock()
+	return l.device.inputs
+}
 
 // Signals are the lines that the page sets, now.
 func (l *Line) Signals() Signals { return l.device.Signals() }
@@ -159,7 +179,7 @@ func (c connection) SetSignals(o serial.OutputSignals) error {
 }
 
 func (c connection) Signals() (serial.InputSignals, error) {
-	return c.line.device.input(), context.Cause(c.line.life)
+	return c.line.inputs(), context.Cause(c.line.life)
 }
 
 func (c connection) Close() error {

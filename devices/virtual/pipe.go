@@ -64,17 +64,12 @@ func (p *pipe) read(ctx context.Context, into []byte) (int, error) {
 }
 
 // write waits until the pipe has taken all bytes.
-func (p *pipe) write(ctx context.Context, from []byte) (written int, err error) {
+func (p *pipe) write(ctx context.Context, from []byte) (written int, _ error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		if err := cmp.Or(p.life.Err(), ctx.Err()); err != nil {
-			return written, err
-		}
-		if len(from) == 0 {
-			return written, nil
-		}
-		if err := await(ctx, p.change, func() bool { return p.waiting.Len() < p.limit || p.void }); err != nil {
+		err := await(ctx, p.change, func() bool { return len(from) == 0 || p.waiting.Len() < p.limit || p.void })
+		if err = cmp.Or(err, p.life.Err(), ctx.Err()); err != nil || len(from) == 0 {
 			return written, err
 		}
 		n := len(from)

@@ -36,9 +36,6 @@ type SerialPort struct {
 	// Serve is to return then. When it returns earlier, or panics, the port stays open, and what the page
 	// writes is lost as with a device that is off.
 	Serve func(ctx context.Context, line *Line)
-	// Wiring joins lines, if it is set: it says which lines the page reads while it has set others, and
-	// SetSignals is without effect. It is called whenever the page reads them.
-	Wiring func(page Signals) serial.InputSignals
 }
 
 // SerialBus has serial ports made in software. It is a serial.Source. All methods may be called at the
@@ -153,7 +150,6 @@ type SerialDevice struct {
 	bus    *SerialBus
 	port   serial.Port
 	serve  func(context.Context, *Line)
-	wiring func(Signals) serial.InputSignals
 	life   context.Context // until it is unplugged
 	unplug context.CancelCauseFunc
 	// received is what pages have written to a port without Serve, over all openings.
@@ -170,7 +166,7 @@ type SerialDevice struct {
 const maxReceived = 1 << 20
 
 func newSerialDevice(b *SerialBus, p SerialPort) *SerialDevice {
-	d := &SerialDevice{bus: b, serve: p.Serve, wiring: p.Wiring, signals: newSignals()}
+	d := &SerialDevice{bus: b, serve: p.Serve, signals: newSignals()}
 	d.life, d.unplug = context.WithCancelCause(context.Background())
 	d.received = newPipe(d.life, maxReceived)
 	d.change = sync.NewCond(&d.mu)
@@ -273,20 +269,6 @@ func (d *SerialDevice) SetSignals(s serial.InputSignals) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.inputs = s
-}
-
-// input are the lines that the page reads.
-func (d *SerialDevice) input() (in serial.InputSignals) {
-	d.mu.Lock()
-	in = d.inputs
-	d.mu.Unlock()
-	if d.wiring != nil {
-		_ = safely("Wiring of "+d.port.PortName, func() error {
-			in = d.wiring(d.signals.get())
-			return nil
-		})
-	}
-	return in
 }
 
 // Signals are the lines that the page sets, now. All are off while the port is not open.

@@ -366,9 +366,11 @@ func TestSerial_SignalsGoBothWays(t *testing.T) {
 
 func TestSerial_LoopbackJoinsSignalsAtOnce(t *testing.T) {
 	b := testSerialBus(t)
-	c := openSerial(t, b, plugSerial(t, b, Loopback()), serial.Options{})
+	c := openSerial(t, b, plugSerial(t, b, SerialPort{Serve: Loopback}), serial.Options{})
 	off := false
 	all := serial.InputSignals{ClearToSend: true, DataSetReady: true, DataCarrierDetect: true}
+	must[int](t)(c.Write([]byte("x")))
+	same(t, "echo", readSerial(t, c, 1), "x") // the plug is there
 	same(t, "at first", must[serial.InputSignals](t)(c.Signals()), all)
 	ok(t, c.SetSignals(serial.OutputSignals{RequestToSend: &off}))
 	same(t, "without RTS", must[serial.InputSignals](t)(c.Signals()), serial.InputSignals{DataSetReady: true, DataCarrierDetect: true})
@@ -378,7 +380,7 @@ func TestSerial_LoopbackJoinsSignalsAtOnce(t *testing.T) {
 
 func TestSerial_LoopbackBringsAllBackToASlowReader(t *testing.T) {
 	b := testSerialBus(t)
-	c := openSerial(t, b, plugSerial(t, b, Loopback()), serial.Options{})
+	c := openSerial(t, b, plugSerial(t, b, SerialPort{Serve: Loopback}), serial.Options{})
 	data := make([]byte, 8<<20)
 	rand.NewChaCha8([32]byte{1}).Read(data)
 	writes := begin(func() error {

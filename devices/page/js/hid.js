@@ -4,7 +4,7 @@
   // Chromium keeps no document in the back-forward cache that has looked at
   // navigator.hid.
   if (!globalThis.HID) return; // not in a secure context
-  const { call, hear, fail, Failure, converted, sequence, dictionary, present, method, atOnce, handlers, access, family, event, base64, unpacked } = kit;
+  const { call, hear, fail, failing, Failure, converted, sequence, dictionary, present, method, atOnce, handlers, access, family, event, base64, unpacked } = kit;
   const own = (object) => object === navigator.hid && object;
 
   const filter = dictionary('HIDDeviceFilter', {
@@ -26,14 +26,6 @@
   });
 
   const tell = (device, op, more) => call(`hid.${op}`, { device: device.id, ...more });
-  // failing says what has failed, where the program says no more than that.
-  const failing = async (message, told) => {
-    try {
-      return await told;
-    } catch (error) {
-      return fail('NotAllowedError', error instanceof Failure ? message : `${error}`);
-    }
-  };
   const requireQuiet = (device) => {
     if (device.changing) fail('InvalidStateError', 'An operation that changes the device state is in progress.');
     if (device.forgotten) fail('InvalidStateError', 'The device is forgotten.');
@@ -58,7 +50,7 @@
       if (device.opened) fail('InvalidStateError', 'The device is already open.');
       device.changing = true;
       try {
-        await failing('Failed to open the device.', tell(device, 'open'));
+        await failing('NotAllowedError', 'Failed to open the device.', tell(device, 'open'));
         device.opened = true;
         device.closing = new Promise((_, reject) => {
           device.close = () => reject(new Failure('InvalidStateError', 'The device was closed unexpectedly.'));
@@ -91,7 +83,7 @@
         const report = converted.octet(args[0]);
         const data = base64(converted.bytes(args[1]));
         requireOpen(device);
-        await unlessClosed(device, failing(message, tell(device, name, { report, data })));
+        await unlessClosed(device, failing('NotAllowedError', message, tell(device, name, { report, data })));
       });
     sends('sendReport', 'Failed to write the report.');
     sends('sendFeatureReport', 'Failed to write the feature report.');
@@ -99,7 +91,7 @@
       present(args, 1);
       const report = converted.octet(args[0]);
       requireOpen(device);
-      const told = failing('Failed to receive the feature report.', tell(device, 'receiveFeatureReport', { report }));
+      const told = failing('NotAllowedError', 'Failed to receive the feature report.', tell(device, 'receiveFeatureReport', { report }));
       return new DataView(unpacked(await unlessClosed(device, told)).buffer);
     });
   });

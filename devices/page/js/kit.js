@@ -34,6 +34,16 @@
     return result;
   };
 
+  // failing is for what the program says no more of than that it has failed.
+  const failing = async (name, message, told) => {
+    try {
+      return await told;
+    } catch (error) {
+      if (error instanceof Failure) fail(name, message);
+      throw error;
+    }
+  };
+
   // Arguments.
   const converted = {
     boolean: (value) => !!value,
@@ -177,7 +187,7 @@
   const unpacked = (text) => Uint8Array.fromBase64(text);
 
   return {
-    call, hear, fail, Failure, within, caught, converted, enforced, enumeration, sequence, dictionary, present,
+    call, hear, fail, failing, Failure, converted, enforced, enumeration, sequence, dictionary, present,
     method, atOnce, handlers, access, family, event, base64, unpacked,
   };
 }

@@ -3,7 +3,7 @@
 (kit) => {
   const { serial } = navigator;
   if (!serial) return; // not in a secure context
-  const { call, hear, fail, Failure, converted, enforced, enumeration, sequence, dictionary, present, method, atOnce, handlers, access, family, event, base64, unpacked } = kit;
+  const { call, hear, fail, failing, Failure, converted, enforced, enumeration, sequence, dictionary, present, method, atOnce, handlers, access, family, event, base64, unpacked } = kit;
   const Serial = Object.getPrototypeOf(serial);
   const own = (object) => object === serial && serial;
   const disconnected = new Failure('NetworkError', 'The device has been lost.');
@@ -157,15 +157,16 @@
       checkOpenOptions(options);
       port.opening = true;
       try {
-        await tell(port, 'open', { options });
+        await failing('NetworkError', 'Failed to open serial port.', tell(port, 'open', { options }));
         Object.assign(port, { isOpen: true, readFatal: false, writeFatal: false });
       } finally {
         port.opening = false;
       }
     });
-    method(prototype, 'SerialPort', 'getSignals', known, (port) => {
+    method(prototype, 'SerialPort', 'getSignals', known, async (port) => {
       requireOpen(port);
-      return tell(port, 'getSignals');
+      const { clearToSend, dataCarrierDetect, dataSetReady, ringIndicator } = await tell(port, 'getSignals');
+      return { clearToSend, dataCarrierDetect, dataSetReady, ringIndicator };
     });
     method(prototype, 'SerialPort', 'setSignals', known, async (port, [given]) => {
       const signals = outputSignals(given);
@@ -193,10 +194,11 @@
     });
   });
 
+  const objectOf = (device) => ports.of({ ...device, connected: true }).object;
   const checkAccess = access(() => serial, Serial, 'getPorts');
   method(Serial, 'Serial', 'getPorts', own, async () => {
     await checkAccess('getPorts');
-    return (await call('serial.getDevices')).map((device) => ports.of(device).object);
+    return (await call('serial.getDevices')).map(objectOf);
   });
   method(Serial, 'Serial', 'requestPort', own, async (_, [given]) => {
     const active = navigator.userActivation.isActive;
@@ -206,13 +208,13 @@
     const usableFilters = filters?.map(usable);
     const [device] = await call('serial.requestDevice', { filters: usableFilters, allowedBluetoothServiceClassIds });
     if (!device) fail('NotFoundError', 'No port selected by the user.');
-    return ports.of(device).object;
+    return objectOf(device);
   });
 
   hear('serial', ({ type, device, was }) => {
     if (type === 'lost') return ended(ports.find(device.id));
     if (was) ports.renamed(was, device.id);
-    const port = ports.of(device);
+    const port = ports.of({ ...device, connected: type === 'connect' });
     const told = event(type, null, {}, { bubbles: true });
     port.object.dispatchEvent(told);
     // Chromium's event goes on to navigator.serial.
