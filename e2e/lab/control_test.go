@@ -3,77 +3,70 @@
 package lab
 
 import (
-	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"sync"
 	"testing"
 )
 
-// control is QEMU's monitor, which plugs and unplugs its devices.
-var control struct {
-	once    sync.Once
+// monitor is QEMU's, which plugs and unplugs its devices.
+type monitor struct {
 	port    *os.File
 	answers *json.Decoder
-	err     error
 }
 
-// command gives QEMU a command of QMP.
-func command(t testing.TB, name string, arguments map[string]any) {
-	t.Helper()
-	control.once.Do(func() {
-		if control.port, control.err = os.OpenFile("/dev/virtio-ports/lab.control", os.O_RDWR, 0); control.err != nil {
-			return
-		}
-		control.answers = json.NewDecoder(bufio.NewReader(control.port))
-	})
-	if control.err != nil {
-		t.Fatal(control.err)
+// qemu is the monitor, for the life of the program.
+var qemu = sync.OnceValues(func() (*monitor, error) {
+	port, err := os.OpenFile("/dev/virtio-ports/lab.control", os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
 	}
-	if name != "qmp_capabilities" {
-		negotiate(t)
-	}
-	execute(t, name, arguments)
-}
+	m := &monitor{port, json.NewDecoder(port)}
+	return m, m.command("qmp_capabilities", nil)
+})
 
-var negotiated sync.Once
-
-// negotiate makes the monitor ready for commands.
-func negotiate(t testing.TB) {
-	negotiated.Do(func() { execute(t, "qmp_capabilities", nil) })
-}
-
-func execute(t testing.TB, name string, arguments map[string]any) {
-	t.Helper()
+// command gives a command of QMP and waits for the answer.
+func (m *monitor) command(name string, arguments map[string]any) error {
 	message := map[string]any{"execute": name}
 	if arguments != nil {
 		message["arguments"] = arguments
 	}
-	if err := json.NewEncoder(control.port).Encode(message); err != nil {
-		t.Fatal(err)
+	if err := json.NewEncoder(m.port).Encode(message); err != nil {
+		return err
 	}
 	for {
 		var answer struct {
 			Return json.RawMessage
 			Error  *struct{ Desc string }
 		}
-		if err := control.answers.Decode(&answer); err != nil {
-			t.Fatal(err)
+		if err := m.answers.Decode(&answer); err != nil {
+			return err
 		}
-		if answer.Error != nil {
-			t.Fatalf("QEMU: %s: %s", name, answer.Error.Desc)
-		}
-		if answer.Return != nil { // not an event or the greeting
-			return
+		switch {
+		case answer.Error != nil:
+			return fmt.Errorf("QEMU: %s: %s", name, answer.Error.Desc)
+		case answer.Return != nil: // not an event or the greeting
+			return nil
 		}
 	}
 }
 
-func unplugFTDI(t testing.TB) { t.Helper(); command(t, "device_del", map[string]any{"id": "ftdi"}) }
+// unplugFTDI unplugs QEMU's serial adapter.
+func unplugFTDI(t testing.TB) {
+	t.Helper()
+	if err := must[*monitor](t)(qemu()).command("device_del", map[string]any{"id": "ftdi"}); err != nil {
+		t.Fatal(err)
+	}
+}
 
+// plugFTDI plugs it in again, when QEMU is done with the one before.
 func plugFTDI(t testing.TB) {
 	t.Helper()
-	command(t, "device_add", map[string]any{
-		"driver": "usb-serial", "id": "ftdi", "chardev": "line", "serial": "LABFTDI1", "always-plugged": true,
+	m := must[*monitor](t)(qemu())
+	until(t, "QEMU to take the adapter back", func() bool {
+		return m.command("device_add", map[string]any{
+			"driver": "usb-serial", "id": "ftdi", "chardev": "line", "serial": "LABFTDI1", "always-plugged": true,
+		}) == nil
 	})
 }

@@ -142,11 +142,14 @@ func TestSerial_Signals(t *testing.T) {
 	c := opened(t, source, listed(t, ports(source), "the gadget", withSerial("SIGNALS")), serial.Options{BaudRate: 115200})
 	yes, no := true, false
 	for _, s := range []serial.OutputSignals{
-		{DataTerminalReady: &yes, RequestToSend: &no}, {DataTerminalReady: &no, RequestToSend: &yes}, {Break: &yes}, {Break: &no},
+		{DataTerminalReady: &yes, RequestToSend: &no}, {DataTerminalReady: &no, RequestToSend: &yes},
 	} {
 		if err := c.SetSignals(s); err != nil {
 			t.Errorf("%+v: %v", s, err)
 		}
+	}
+	if err := c.SetSignals(serial.OutputSignals{Break: &yes}); !errors.Is(err, unix.EOPNOTSUPP) {
+		t.Errorf("a break, which the gadget cannot send: %v", err)
 	}
 	if s := must[serial.InputSignals](t)(c.Signals()); s.DataSetReady || s.DataCarrierDetect {
 		t.Errorf("nobody is there: %+v", s)
@@ -178,6 +181,19 @@ func TestSerial_TwoOfAKindAreToldApart(t *testing.T) {
 	a, b := listed(t, ports(source), "A", withSerial("TWIN-A")), listed(t, ports(source), "B", withSerial("TWIN-B"))
 	if a.PortID == b.PortID || a.VendorID != b.VendorID || a.ProductID != b.ProductID {
 		t.Errorf("%+v and %+v", a, b)
+	}
+}
+
+func TestSerial_Break(t *testing.T) {
+	source := serial.Native()
+	c := opened(t, source, listed(t, ports(source), "QEMU's FTDI", isFTDI), serial.Options{BaudRate: 115200})
+	for _, on := range []bool{true, false} {
+		if err := c.SetSignals(serial.OutputSignals{Break: &on}); err != nil {
+			t.Errorf("break %v: %v", on, err)
+		}
+	}
+	if s := must[serial.InputSignals](t)(c.Signals()); !s.ClearToSend || !s.DataSetReady || !s.DataCarrierDetect {
+		t.Errorf("QEMU's adapter says that nobody is there: %+v", s)
 	}
 }
 
@@ -217,6 +233,7 @@ func TestSerial_ComingsAndGoingsAreToldAtOnce(t *testing.T) {
 
 func TestSerial_UnplugWhileReading(t *testing.T) {
 	source := serial.Native()
+	events := changes(t, source, isFTDI)
 	p := listed(t, ports(source), "QEMU's FTDI", isFTDI)
 	c := opened(t, source, p, serial.Options{BaudRate: 115200})
 	read := make(chan error, 1)
@@ -225,7 +242,6 @@ func TestSerial_UnplugWhileReading(t *testing.T) {
 		read <- err
 	}()
 	unplugFTDI(t)
-	t.Cleanup(func() { plugFTDI(t); listed(t, ports(source), "QEMU's FTDI", isFTDI) })
 	if err := next(t, "the end of the read", read); !errors.Is(err, serial.ErrLost) {
 		t.Errorf("read: %v", err)
 	}
@@ -234,5 +250,12 @@ func TestSerial_UnplugWhileReading(t *testing.T) {
 	}
 	if _, err := c.Signals(); !errors.Is(err, serial.ErrLost) {
 		t.Errorf("signals: %v", err)
+	}
+	if gone := next(t, "the event", events); gone.added || gone.device.PortID != p.PortID {
+		t.Errorf("%+v", gone)
+	}
+	plugFTDI(t)
+	if again := next(t, "the event", events); !again.added || again.device.PortID == p.PortID || again.device.SerialNumber != p.SerialNumber {
+		t.Errorf("%+v came after %+v", again, p)
 	}
 }

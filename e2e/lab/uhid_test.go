@@ -21,11 +21,15 @@ type inputDevice struct {
 	file     *os.File
 	outputs  chan []byte // as they came, without the number that stands for none
 	features chan []byte
+	started  chan struct{} // closed when the kernel has taken the descriptor
+	stopped  chan struct{} // closed when it has refused it, or lets the device go
 }
 
 // The events of linux/uhid.h.
 const (
 	uhidDestroy        = 1
+	uhidStart          = 2
+	uhidStop           = 3
 	uhidOutput         = 6
 	uhidGetReport      = 9
 	uhidGetReportReply = 10
@@ -45,6 +49,7 @@ const busUSB = 3
 func (d inputDevice) plug(t testing.TB) *inputDevice {
 	t.Helper()
 	d.outputs, d.features = make(chan []byte, 64), make(chan []byte, 64)
+	d.started, d.stopped = make(chan struct{}), make(chan struct{})
 	d.file = must[*os.File](t)(os.OpenFile("/dev/uhid", os.O_RDWR, 0))
 	t.Cleanup(func() { d.file.Close() })
 
@@ -87,6 +92,10 @@ func (d *inputDevice) serve(t testing.TB) {
 		}
 		content := event[4:]
 		switch binary.NativeEndian.Uint32(event) {
+		case uhidStart:
+			close(d.started)
+		case uhidStop:
+			close(d.stopped)
 		case uhidOutput:
 			size := binary.NativeEndian.Uint16(content[uhidData:])
 			d.outputs <- d.withoutZero(content[:size])
