@@ -14,6 +14,9 @@ mount -t configfs config /sys/kernel/config
 busybox ifconfig lo 127.0.0.1 up
 busybox hostname lab
 
+# Chromium's own devices are opened by Chromium's user.
+mkdir -p /run/udev/rules.d
+echo 'SUBSYSTEM=="tty|hidraw", MODE="0666"' >/run/udev/rules.d/99-lab.rules
 /usr/lib/systemd/systemd-udevd --daemon 2>/dev/null
 for subsystem in usb tty hid hidraw misc virtio-ports; do matches+=("--subsystem-match=$subsystem"); done
 udevadm trigger --action=add "${matches[@]}"

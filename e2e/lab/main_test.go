@@ -18,7 +18,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "these tests run in a virtual machine: scripts/lab")
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := stopWeb(); err != nil {
+		fmt.Fprintln(os.Stderr, "closing the browser:", err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // limit is how long the slowest thing takes on an emulated processor of a busy machine.
