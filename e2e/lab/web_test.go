@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -125,7 +126,7 @@ func stopWeb() error {
 // nativePage is a page that has Chromium's own devices.
 func (w web) nativePage(t testing.TB) *bridge.WebContents {
 	t.Helper()
-	return w.page(t, w.browser.DefaultSession())
+	return w.page(t, w.browser.DefaultSession(), "localhost")
 }
 
 // ourPage is a page whose devices are the bridge's, until the test ends.
@@ -138,12 +139,13 @@ func (w web) ourPage(t testing.TB, choose func(*bridge.Session)) *bridge.WebCont
 		s.RevokeDevices(func(devices.Grant) bool { return true })
 	})
 	choose(s)
-	return w.page(t, s)
+	// No policy gives Chromium's own devices, and events of theirs, to this origin.
+	return w.page(t, s, "127.0.0.1")
 }
 
-func (w web) page(t testing.TB, s *bridge.Session) *bridge.WebContents {
+func (w web) page(t testing.TB, s *bridge.Session, host string) *bridge.WebContents {
 	t.Helper()
-	page := must[*bridge.WebContents](t)(s.NewPage(slowContext(t), w.server.URL("localhost", "/")))
+	page := must[*bridge.WebContents](t)(s.NewPage(slowContext(t), w.server.URL(host, "/")))
 	t.Cleanup(func() { page.Close(context.Background()) })
 	return page
 }
@@ -210,11 +212,18 @@ func TestWeb_CollectionsAreThoseThatChromiumShows(t *testing.T) {
 		}
 	`)
 	for _, d := range shown {
+		if d.Name == onlyInChromium {
+			continue
+		}
 		var ours []any
 		if err := json.Unmarshal(must[[]byte](t)(json.Marshal(wanted[d.Name])), &ours); err != nil {
 			t.Fatal(err)
 		}
-		if diff := godiff.Diff(d.Collections, ours, byID); diff != "" {
+		options := godiff.Options{byID}
+		if slices.Contains(signedMaxima, d.Name) {
+			options = append(options, cmpopts.IgnoreMapEntries(func(key string, _ any) bool { return strings.HasSuffix(key, "Maximum") }))
+		}
+		if diff := godiff.Diff(d.Collections, ours, options); diff != "" {
 			t.Errorf("%s: - Chromium, + this parser\n%s", d.Name, diff)
 		}
 		delete(wanted, d.Name)
@@ -224,6 +233,12 @@ func TestWeb_CollectionsAreThoseThatChromiumShows(t *testing.T) {
 	}
 	t.Logf("%d of %d descriptors are shown by Chromium", len(shown), len(all))
 }
+
+// signedMaxima are descriptors whose maxima of one byte Chromium reads as -1 and Parse as 255, as Linux does.
+var signedMaxima = []string{"numbers", "one-byte-maxima"}
+
+// onlyInChromium is a mouse, of which Chromium shows a collection without reports. Protect hides it.
+const onlyInChromium = "mouse"
 
 // byID compares lists of reports whatever their order: Chromium keeps them in a table that has none.
 var byID = cmpopts.SortSlices(func(a, b any) bool {
@@ -240,13 +255,13 @@ const talk = `
 	await port.open({baudRate: 3000000, bufferSize: 65536});
 	const writer = port.writable.getWriter(), reader = port.readable.getReader();
 	const times = [];
-	for (let i = 0; i < 40; i++) {
+	for (let i = 0; i < 20; i++) {
 		const begin = performance.now();
 		await writer.write(new Uint8Array([i]));
 		if ((await reader.read()).value[0] !== i) throw new Error('another byte came back');
 		times.push(performance.now() - begin);
 	}
-	const length = 262144, chunk = 8192, begin = performance.now();
+	const length = 131072, chunk = 8192, begin = performance.now();
 	let got = 0, right = true;
 	const reading = (async () => {
 		while (got < length) for (const b of (await reader.read()).value) right &&= b === (got++ * 7 & 255);
@@ -261,7 +276,7 @@ const talk = `
 	writer.releaseLock();
 	const signals = await port.getSignals();
 	await port.close();
-	return {right, median: times.sort((a, b) => a - b)[20], rate: length / 1000 / seconds, signals};
+	return {right, median: times.sort((a, b) => a - b)[10], rate: length / 1000 / seconds, signals};
 `
 
 type talked struct {
@@ -375,7 +390,7 @@ const exchangeReports = `
 	const answer = () => new Promise(r => device.addEventListener('inputreport', e => r([e.reportId, ...new Uint8Array(e.data.buffer, e.data.byteOffset, e.data.byteLength)]), {once: true}));
 	const times = [];
 	let input;
-	for (let i = 0; i < 40; i++) {
+	for (let i = 0; i < 20; i++) {
 		const begin = performance.now(), answered = answer();
 		await device.sendReport(7, new Uint8Array([i, 2, 3, 4]));
 		input = await answered;
@@ -386,7 +401,7 @@ const exchangeReports = `
 	await device.sendFeatureReport(7, new Uint8Array([8, 9, 10, 11]));
 	const after = bytes(await device.receiveFeatureReport(7));
 	await device.close();
-	return {result: JSON.stringify([input, before, after, device.collections.length]), median: times.sort((a, b) => a - b)[20]};
+	return {result: JSON.stringify([input, before, after, device.collections.length]), median: times.sort((a, b) => a - b)[10]};
 `
 
 func TestWeb_APageTalksToAHIDDevice(t *testing.T) {
