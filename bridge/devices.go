@@ -75,9 +75,10 @@ type Devices struct {
 // one kind it returns the others.
 func (s *Session) Devices(ctx context.Context) (Devices, error) {
 	var all Devices
-	var errs [2]error
+	var errs [3]error
 	all.Serial, errs[0] = s.devices.serial.known().List(ctx)
 	all.HID, errs[1] = s.devices.hid.known().List(ctx)
+	all.USB, errs[2] = s.devices.usb.known().List(ctx)
 	return all, doing("looking for devices", errors.Join(errs[:]...))
 }
 
@@ -119,6 +120,9 @@ type deviceAccess struct {
 	serialListener setter[func(*SelectSerialPortEvent)]
 	hid            *deviceKind[HIDDevice, hid.Source]
 	hidListener    setter[func(*SelectHIDDeviceEvent)]
+	usb            *deviceKind[USBDevice, usb.Source]
+	usbListener    setter[func(*SelectUSBDeviceEvent)]
+	usbProtected   setter[USBProtectedClassesHandler]
 }
 
 func newDeviceAccess(s *Session) *deviceAccess {
@@ -127,6 +131,7 @@ func newDeviceAccess(s *Session) *deviceAccess {
 	a.virtual = newVirtualDevices(s)
 	a.serial = newSerialKind(a)
 	a.hid = newHIDKind(a)
+	a.usb = newUSBKind(a)
 	return a
 }
 
@@ -134,10 +139,11 @@ func newDeviceAccess(s *Session) *deviceAccess {
 type nativeDevices struct {
 	serial serial.Source
 	hid    hid.Source
+	usb    usb.Source
 }
 
 func newNativeDevices() nativeDevices {
-	return nativeDevices{serial: serial.Native(), hid: hid.Native()}
+	return nativeDevices{serial: serial.Native(), hid: hid.Native(), usb: usb.Native()}
 }
 
 // kind is what answers the questions about a kind of devices, nil for an unknown one.
@@ -147,11 +153,13 @@ func (a *deviceAccess) kind(name string) deviceAnswerer {
 		return a.serial
 	case devices.HID:
 		return a.hid
+	case devices.USB:
+		return a.usb
 	}
 	return nil
 }
 
 // update gives pages the scripts of the devices while somebody can give them one.
 func (a *deviceAccess) update() {
-	a.pages.use(a.handler.get() != nil || a.serialListener.get() != nil || a.hidListener.get() != nil || a.virtual.any() || len(a.grants.List()) > 0)
+	a.pages.use(a.handler.get() != nil || a.serialListener.get() != nil || a.hidListener.get() != nil || a.usbListener.get() != nil || a.virtual.any() || len(a.grants.List()) > 0)
 }

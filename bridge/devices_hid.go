@@ -109,6 +109,7 @@ type openHID struct {
 	client     *deviceClient
 	device     HIDDevice
 	connection hid.Connection
+	turns      deviceTurns // of what the document asks for
 
 	mu      sync.Mutex
 	waiting [][2]any // input reports that the document has not been sent
@@ -122,7 +123,7 @@ const reportsWaiting = 10_000
 func openHIDDevice(ctx context.Context, c *deviceClient, source hid.Source, d HIDDevice, _ []byte) (deviceConnection, error) {
 	connection, err := source.Open(ctx, d)
 	if err != nil {
-		c.page.session.browser.log.Warn("a page could not open a HID device", "device", d.Name, "page", c.page.URL(), "error", err)
+		c.page.session.browser.log.Warn("a page could not open a HID device", "device", d.Name, "page", c.page.URL(), "error", devices.Explain(d, err))
 		return nil, errDeviceGone
 	}
 	h := &openHID{client: c, device: d, connection: connection}
@@ -176,7 +177,11 @@ func (h *openHID) send() {
 	}
 }
 
-func (h *openHID) do(ctx context.Context, op string, question []byte) (any, error) {
+func (h *openHID) do(ctx context.Context, turn deviceTurn, op string, question []byte) (any, error) {
+	mine := h.turns.next()
+	defer mine.over()
+	turn.end(ctx)
+	mine.wait(ctx)
 	var q struct {
 		Report byte   `json:"report"`
 		Data   string `json:"data"`

@@ -46,6 +46,8 @@ type deviceTraits[D devices.Device, S devices.Source[D]] struct {
 	forgetsLate bool
 	// tellsAll says that listeners are told of all devices that go.
 	tellsAll bool
+	// closesLost says that open devices do not notice by themselves that they are gone.
+	closesLost bool
 	// open opens a device with what a page asks for.
 	open func(ctx context.Context, c *deviceClient, source S, d D, question []byte) (deviceConnection, error)
 }
@@ -90,6 +92,9 @@ func (k *deviceKind[D, S]) changed(added, removed []D) {
 	for _, d := range removed {
 		k.tellRequests(DeviceRemoved, d)
 		k.tellPages("disconnect", d, "")
+		if k.closesLost {
+			k.access.pages.close(d.Identity())
+		}
 		k.mu.Lock()
 		if g := k.grant(d); g.Lasts() {
 			k.away[g] = d.Identity()
@@ -164,6 +169,10 @@ var errDeviceGone = &domException{"NetworkError", "The device has been lost."}
 
 func (k *deviceKind[D, S]) answer(ctx context.Context, from deviceAsker, op string, question []byte) (any, error) {
 	switch op {
+	case "getDevices", "requestDevice", "open", "forget":
+		from.turn.end(ctx)
+	}
+	switch op {
 	case "getDevices":
 		all := slices.DeleteFunc(k.list(ctx), func(d D) bool { return !k.shown(d) || !k.permits(ctx, from.embedding, d) })
 		return k.allDescribed(all), nil
@@ -186,10 +195,11 @@ func (k *deviceKind[D, S]) answer(ctx context.Context, from deviceAsker, op stri
 	case held == nil || held.kind != deviceAnswerer(k):
 		return nil, errDeviceGone
 	case op == "close":
+		from.turn.end(ctx)
 		from.client.close(of.Device, held)
 		return nil, nil
 	}
-	return held.connection.do(ctx, op, question)
+	return held.connection.do(ctx, from.turn, op, question)
 }
 
 // opening opens a device for a client.

@@ -42,6 +42,7 @@ type deviceClient struct {
 	end     context.CancelFunc
 	to      atomic.Pointer[address] // nil before a worker's script has run
 	asking  atomic.Int32            // questions that are not answered yet
+	turns   deviceTurns             // of the questions
 
 	mu     sync.Mutex
 	origin string                 // as the document last said; that of the script for a worker
@@ -56,8 +57,9 @@ type openDevice struct {
 
 // deviceConnection is what answers questions about an open device.
 type deviceConnection interface {
-	// do answers an operation of an in-page object. question has what it asks.
-	do(ctx context.Context, op string, question []byte) (any, error)
+	// do answers an operation of an in-page object. question has what it asks. The
+	// next question is answered only when the turn has ended.
+	do(ctx context.Context, turn deviceTurn, op string, question []byte) (any, error)
 	close()
 }
 
@@ -73,6 +75,7 @@ type deviceAsker struct {
 	questioner
 	client *deviceClient
 	active bool // the user has just done something
+	turn   deviceTurn
 }
 
 // deviceQuestion is what a client asks. All of it but url, origin, active and
@@ -84,6 +87,7 @@ type deviceQuestion struct {
 	Origin  string `json:"origin"`
 	Active  bool   `json:"active"`
 	Allowed bool   `json:"allowed"` // by the document's permissions policy
+	turn    deviceTurn
 }
 
 type deviceAnswer struct {
@@ -222,8 +226,10 @@ func (p *devicePages) take(c *deviceClient, text string) {
 		c.say("answer", deviceAnswer{ID: q.ID, Error: &domException{"NetworkError", "Too many calls are under way."}})
 		return
 	}
+	q.turn = c.turns.next()
 	go func() {
 		defer c.asking.Add(-1)
+		defer q.turn.end(c.life)
 		result, err := p.answer(c, q, []byte(text))
 		answer := deviceAnswer{ID: q.ID, Result: result}
 		if err != nil && !errors.As(err, &answer.Error) {
@@ -257,12 +263,13 @@ func (p *devicePages) answer(c *deviceClient, q deviceQuestion, question []byte)
 	if !from.mayUse(DeviceKind(name), q.Allowed) {
 		return nil, &domException{"SecurityError", "Access to the feature \"" + name + "\" is disallowed by permissions policy."}
 	}
+	from.turn.wait(c.life)
 	return kind.answer(c.life, from, op, question)
 }
 
 // asker is who asks, as far as Chromium tells.
 func (p *devicePages) asker(c *deviceClient, q deviceQuestion) deviceAsker {
-	from := deviceAsker{client: c, active: q.Active}
+	from := deviceAsker{client: c, active: q.Active, turn: q.turn}
 	from.page, from.url, from.main = c.page, q.URL, c.frameID == c.page.ID()
 	c.mu.Lock()
 	if c.frameID != "" {
@@ -353,6 +360,13 @@ type deviceMessage struct {
 func (p *devicePages) review() {
 	for _, c := range p.all() {
 		c.closeAll(func(d *openDevice, identity string) bool { return !d.kind.permitted(c.life, c.top(), identity) })
+	}
+}
+
+// close closes a device that is gone.
+func (p *devicePages) close(identity string) {
+	for _, c := range p.all() {
+		c.closeAll(func(_ *openDevice, of string) bool { return of == identity })
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 // DeviceChoice is the answer to a page that asks for a device. Without an answer, and
-// without PreventDefault, the page gets no device when the listener returns. It is safe
+// without PreventDefault, the page gets no device when the listener returns (of
+// Bluetooth devices the first one). It is safe
 // for use by several goroutines.
 type DeviceChoice struct {
 	ctx    context.Context
@@ -58,6 +59,13 @@ func (c *DeviceChoice) ended() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.kept && !c.called
+}
+
+// answered reports whether there is an answer.
+func (c *DeviceChoice) answered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.called
 }
 
 // deviceRequest is a page's wish for a device. It is told of devices that come and go
@@ -126,7 +134,7 @@ func (k *deviceKind[D, S]) request(ctx context.Context, from deviceAsker, questi
 // check is the question whether a page may ask for devices at all.
 func (k *deviceKind[D, S]) check(from deviceAsker) PermissionCheck {
 	c := from.questioner.check(permissions.Query{Permission: Permission(k.name)})
-	if k.name == devices.HID { // as in Electron
+	if k.name != devices.Serial { // as in Electron
 		c.WebContents, c.Frame, c.IsMainFrame = nil, nil, false
 	}
 	return c

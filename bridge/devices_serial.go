@@ -150,7 +150,7 @@ func openSerialPort(ctx context.Context, c *deviceClient, source serial.Source, 
 	}
 	connection, err := source.Open(ctx, port, q.Options)
 	if err != nil {
-		c.page.session.browser.log.Warn("a page could not open a serial port", "port", port.PortName, "page", c.page.URL(), "error", err)
+		c.page.session.browser.log.Warn("a page could not open a serial port", "port", port.PortName, "page", c.page.URL(), "error", devices.Explain(port, err))
 		return nil, failed
 	}
 	s := &openSerial{client: c, identity: port.PortID, port: connection, changed: make(chan struct{})}
@@ -220,7 +220,8 @@ func serialException(err error) *domException {
 	return &domException{"UnknownError", "An unknown system error has occurred."}
 }
 
-func (s *openSerial) do(ctx context.Context, op string, question []byte) (any, error) {
+func (s *openSerial) do(ctx context.Context, turn deviceTurn, op string, question []byte) (any, error) {
+	turn.end(ctx)
 	var q struct {
 		Most    int                  `json:"most"`
 		Data    string               `json:"data"`

@@ -39,6 +39,7 @@ type Session struct {
 	logs              *logDomain
 	display           *displayMedia
 	devices           *deviceAccess
+	bluetooth         *bluetooth
 	channels          channels
 	messages          *messages
 	hints             *hints
@@ -104,13 +105,14 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.logs = newLogDomain()
 	s.display = newDisplayMedia(s)
 	s.devices = newDeviceAccess(s)
+	s.bluetooth = newBluetooth(s)
 	s.messages = newMessages(s)
 	s.hints = newHints(s)
 	s.certificateErrors = newCertificateErrors(s)
 	s.serviceWorkers = newServiceWorkers(s)
 	s.netLog = &NetLog{session: s}
 	s.agents = newAgents(s.interception, s.network)
-	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.logs, s.channels, s.permissions.pages, s.devices.pages, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
+	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.logs, s.channels, s.permissions.pages, s.devices.pages, s.bluetooth, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
 	return s
 }
 

@@ -16,12 +16,12 @@ var walls = map[string][]string{
 	"chromium":    {"internal/atomicfile"},
 	"cdp":         {},
 	"gateway":     {"internal/hostport", "internal/httpauth"},
-	"devices":     {"devices"},
+	"devices":     {"devices", "internal/inpage", "internal/sysfs", "internal/uevent"},
 	"permissions": {"internal/atomicfile", "internal/inpage"},
 	"endpoint":    {"bridge", "endpoint"},
 	"kiosk":       {"bridge", "kiosk"},
 	"bridgetest":  {"bridge", "bridgetest", "devices/virtual"},
-	"cmd/bridge":  {"bridge", "chromium", "endpoint", "kiosk", "examples/site"},
+	"cmd/bridge":  {"bridge", "chromium", "devices", "endpoint", "kiosk", "examples/site"},
 }
 
 func TestHouse_NobodyImportsThroughAWall(t *testing.T) {

@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/cdpbridge/cdpbridge/devices/serial"
 	"github.com/cdpbridge/cdpbridge/e2e/fixture"
 )
 
@@ -138,6 +140,38 @@ func TestProgram_HelpVersionAndDoctorAnswer(t *testing.T) {
 	}
 	if stdout, _, code := run(t, "doctor", "--browser", "/nowhere"); code != 1 || !strings.Contains(stdout, "fail") {
 		t.Errorf("doctor without a browser: exit %d\n%s", code, stdout)
+	}
+}
+
+func TestProgramDevices_ListsWhatThereIs(t *testing.T) {
+	ports, err := serial.Native().List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code := run(t, "devices", "--json")
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	var found []string
+	for line := range strings.Lines(stdout) {
+		var said struct {
+			Event, Kind string
+			Device      struct{ PortName string }
+		}
+		if err := json.Unmarshal([]byte(line), &said); err != nil || said.Event != "present" {
+			t.Errorf("%s: %v", line, err)
+		}
+		if said.Kind == "serial" {
+			found = append(found, said.Device.PortName)
+		}
+	}
+	for _, p := range ports {
+		if !slices.Contains(found, p.PortName) {
+			t.Errorf("%s is missing in %q", p.PortName, found)
+		}
+	}
+	if stdout, _, _ := run(t, "devices"); strings.Count(stdout, "\n") < len(ports) {
+		t.Errorf("the table is %q", stdout)
 	}
 }
 

@@ -18,6 +18,8 @@ var (
 	serialJS string
 	//go:embed js/hid.js
 	hidJS string
+	//go:embed js/usb.js
+	usbJS string
 	//go:embed js/window.js
 	windowJS string
 	//go:embed js/isolated.js
@@ -28,7 +30,7 @@ var (
 
 // scripts are those of the kinds of devices.
 func scripts() string {
-	return fmt.Sprintf("[%s, %s]", function(serialJS), function(hidJS))
+	return fmt.Sprintf("[%s, %s, %s]", function(serialJS), function(hidJS), function(usbJS))
 }
 
 func function(script string) string { return "(" + inpage.Function(script) + ")" }

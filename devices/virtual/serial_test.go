@@ -99,6 +99,7 @@ func TestSerial_ARegistrySeesPortsComeAndGo(t *testing.T) {
 	type change struct{ added, removed int }
 	changes := make(chan change, 10)
 	r := devices.NewRegistry(func(added, removed []serial.Port) { changes <- change{len(added), len(removed)} }, serial.Source(b))
+	must[[]serial.Port](t)(r.List(ctx)) // what is there at first is not told
 	running := begin(func() error { r.Run(ctx, func(err error) { t.Error(err) }); return nil })
 	d := plugSerial(t, b, SerialPort{})
 	same(t, "after plugging", <-changes, change{1, 0})

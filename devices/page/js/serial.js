@@ -52,35 +52,61 @@
 
   const tell = (port, op, more) => call(`serial.${op}`, { device: port.id, ...more });
 
-  // The streams of an open port. The program reads ahead, not the stream: Chromium
-  // has a pipe there.
+  // The streams of an open port. What comes next is on its way while the page works on
+  // what came before, as Chromium has a pipe there.
   const readableOf = (port) => {
     let controller;
-    let waiting = false; // for what the program has
-    const finish = () => { port.readable = undefined; };
-    const deliver = (data) => {
-      const request = controller.byobRequest;
-      if (!request) return controller.enqueue(data);
-      new Uint8Array(request.view.buffer, request.view.byteOffset, request.view.byteLength).set(data);
-      request.respond(data.byteLength);
+    let ended = false;
+    let wanted = false;
+    let held; // bytes, or the failure after them
+    const finish = () => {
+      ended = true;
+      port.readable = undefined;
     };
-    const read = async () => {
-      const stream = port.readable;
-      const most = Math.min(controller.byobRequest?.view.byteLength ?? largest, largest);
-      waiting = true;
-      const data = await tell(port, 'read', { most }).catch((error) => error);
-      waiting = false;
-      if (port.readable !== stream) return; // it was cancelled
-      if (!(data instanceof Failure)) return deliver(unpacked(data));
-      port.readFatal = data.name === disconnected.name;
-      controller.error(data.exception());
-      finish();
+    const enqueue = (data) => {
+      const request = controller.byobRequest;
+      if (!request) {
+        controller.enqueue(data);
+        return undefined;
+      }
+      const { buffer, byteOffset, byteLength } = request.view;
+      const fitting = data.subarray(0, byteLength);
+      new Uint8Array(buffer, byteOffset, byteLength).set(fitting);
+      request.respond(fitting.byteLength);
+      return fitting.byteLength < data.byteLength ? data.subarray(fitting.byteLength) : undefined;
+    };
+    const deliver = () => {
+      if (!wanted || !held || ended) return;
+      if (held instanceof Failure) {
+        port.readFatal = held.name === disconnected.name;
+        controller.error(held.exception());
+        finish();
+        return;
+      }
+      const data = held;
+      wanted = false;
+      held = undefined;
+      held = enqueue(data); // which may want more at once
+      if (held) deliver();
+      else fetch();
+    };
+    const fetch = async () => {
+      const data = await tell(port, 'read', { most: largest }).catch((error) => error);
+      held = data instanceof Failure ? data : unpacked(data);
+      deliver();
     };
     return new ReadableStream({
       type: 'bytes',
-      start: (given) => { controller = given; },
-      pull: () => { if (!waiting) read(); }, // not waited for, or the stream could not be cancelled
+      start: (given) => {
+        controller = given;
+        fetch();
+      },
+      pull: () => { // not waited for, or the stream could not be cancelled
+        wanted = true;
+        deliver();
+      },
       cancel: async () => {
+        ended = true;
         if (!port.closing) await tell(port, 'discard', { input: true }).catch(() => {});
         finish();
       },
