@@ -433,7 +433,7 @@ func TestWeb_APageTalksToAHIDDevice(t *testing.T) {
 		let device;
 		while (!device) device = (await navigator.hid.getDevices()).find(d => d.productName === 'Reports');
 	`+exchangeReports)
-	if ours.Result != native.Result || !strings.HasPrefix(ours.Result, "[[7,39,2,3,4],") {
+	if ours.Result != native.Result || !strings.HasPrefix(ours.Result, "[[7,19,2,3,4],") {
 		t.Errorf("the bridge: %s; Chromium's own: %s", ours.Result, native.Result)
 	}
 	t.Logf("report out, report in: the bridge %.1f ms; Chromium's own %.1f ms", ours.Median, native.Median)
