@@ -95,7 +95,8 @@ func next(b []byte) (element, []byte) {
 	return e, b[1+e.size:]
 }
 
-// signed is the data as a number in two's complement.
+// signed is the data as a number in two's complement. Maxima are read so too, as in Chromium: 0xFF in one
+// byte is -1, also where the device means 255 and Linux reads 255.
 func (e element) signed() int32 {
 	switch e.size {
 	case 1:
@@ -105,15 +106,6 @@ func (e element) signed() int32 {
 	default:
 		return int32(e.data)
 	}
-}
-
-// maximum is the data as a maximum to a minimum: signed if that is negative. Devices write 0xFF in one
-// byte for 255, not for -1, and Linux reads it so.
-func (e element) maximum(minimum int32) int32 {
-	if minimum < 0 {
-		return e.signed()
-	}
-	return int32(e.data)
 }
 
 // globals are what global items set: it holds until it is set anew.
@@ -269,11 +261,11 @@ func (p *parser) setGlobal(e element) {
 	case logicalMinimum:
 		g.logicalMinimum = e.signed()
 	case logicalMaximum:
-		g.logicalMaximum = e.maximum(g.logicalMinimum)
+		g.logicalMaximum = e.signed()
 	case physicalMinimum:
 		g.physicalMinimum = e.signed()
 	case physicalMaximum:
-		g.physicalMaximum = e.maximum(g.physicalMinimum)
+		g.physicalMaximum = e.signed()
 	case unitExponent:
 		g.unitExponent = e.data
 	case unit:

@@ -79,15 +79,15 @@ func TestParse_RealDescriptors(t *testing.T) {
 	}
 }
 
-func TestParse_AMaximumAfterAMinimumOfZeroIsNotNegative(t *testing.T) {
+func TestParse_MaximaAreSignedAsInChromium(t *testing.T) {
 	reports := parsed(t, named(t, "keyboard"))[0].InputReports
 	keys := reports[0].Items[2]
-	if keys.LogicalMinimum != 0 || keys.LogicalMaximum != 255 {
+	if keys.LogicalMinimum != 0 || keys.LogicalMaximum != -1 {
 		t.Errorf("keys from %d to %d", keys.LogicalMinimum, keys.LogicalMaximum)
 	}
 	items := parsed(t, named(t, "numbers"))[0].InputReports[0].Items
-	if items[0].LogicalMinimum != -1 || items[0].LogicalMaximum != -1 || items[0].PhysicalMaximum != 255 {
-		t.Errorf("numbers of an item with a negative minimum: %+v", items[0])
+	if items[0].LogicalMinimum != -1 || items[0].LogicalMaximum != -1 || items[0].PhysicalMaximum != -1 {
+		t.Errorf("numbers: %+v", items[0])
 	}
 }
 
