@@ -338,6 +338,58 @@ func TestPermissionRequests_APageDoesNotGetAtChromiumsOwnFunctions(t *testing.T)
 	if got := gestured(t, page, steal); got != "" {
 		t.Errorf("the page got %s", got)
 	}
+	// What all objects inherit counts for the script's, too.
+	const inherit = `(() => {
+		const own = [navigator.storage.persist, navigator.requestMediaKeySystemAccess, navigator.permissions.query, navigator.mediaDevices.getDisplayMedia,
+			FileSystemHandle.prototype.remove, Element.prototype.requestFullscreen, Function.prototype.toString];
+		const got = [];
+		for (const trap of ["get", "has", "apply", "construct", "getPrototypeOf", "getOwnPropertyDescriptor"]) {
+			for (const f of own) {
+				const {name} = f;
+				Object.prototype[trap] = native => { if (native !== f) got.push(trap + " " + name); };
+				try { f.x; "x" in f; Object.getPrototypeOf(f); Object.getOwnPropertyDescriptor(f, "name"); f(); new f(); } catch {}
+				delete Object.prototype[trap];
+			}
+		}
+		return [...new Set(got)].join();
+	})()`
+	if got := gestured(t, page, inherit); got != "" {
+		t.Errorf("the page got %s", got)
+	}
+}
+
+// Where the answer is all there is, a page can neither see nor make it.
+func TestPermissionRequests_APageDoesNotGetAtAnswers(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	s.SetPermissionRequestHandler(grants().handle)
+	const keys = `navigator.requestMediaKeySystemAccess("org.w3.clearkey", [{initDataTypes: ["webm"], videoCapabilities: [{contentType: "video/webm; codecs=vp8"}]}])`
+	for name, hand := range map[string]string{
+		"then":        `Object.defineProperty(Object.prototype, "then", {get() { if ("id" in this) { seen = true; try { this.granted = true } catch {} } }})`,
+		"granted":     `Object.defineProperty(Object.prototype, "granted", {get() { seen = true; return true }})`,
+		"constructor": `Object.defineProperty(Promise.prototype, "constructor", {value: function () {}}); Promise.prototype.then = function (ok, no) { if (ok) ok({granted: true, id: 1}) }`,
+		"Promise":     `const P = Promise; self.Promise = function (begin) { return new P(resolve => begin(() => resolve({granted: true}))) }; undo = () => { self.Promise = P }`,
+		"maps":        `Map.prototype.get = () => () => {}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			page := testPage(t, s, html(server, "a.localhost", ""))
+			gestured(t, page, `void (() => {
+				const { then } = Promise.prototype, { apply } = Reflect;
+				self.seen = false;
+				let undo = () => {};
+				`+hand+`;
+				const call = `+keys+`;
+				undo();
+				Object.defineProperty(call, "constructor", {value: undefined});
+				apply(then, call, [() => { self.how = "granted" }, e => { self.how = e.name }]);
+			})()`)
+			eventually(t, page, "!!self.how")
+			got := evaluated[string](t, page, `how + (seen ? ", and seen" : "")`)
+			if got != "NotSupportedError" {
+				t.Errorf("it ended with %s", got)
+			}
+		})
+	}
 }
 
 func TestPermissionRequests_WhoGetsIntoFullscreenOrPointerLockIsTakenOut(t *testing.T) {
