@@ -232,7 +232,7 @@ func (d *permissionDecider) change(edit func(r *permissionRules)) {
 	d.rules.changed = make(chan struct{})
 	d.native.set(d.rules.asks(), d.rules.checks())
 	d.files.setAsked(d.rules.asks())
-	d.pages.update(d.rules.asks(), d.rules.checks())
+	d.pages.update(permissionAnswerers{d.rules.asks(), d.rules.checks()})
 	if d.rules.asks() {
 		d.session.display.listen()
 	}

@@ -7,6 +7,8 @@
   const { collection, promised, awaitable } = own;
   const { apply } = Reflect;
   const { then } = Promise.prototype;
+  const { get: ownerOf } = Object.getOwnPropertyDescriptor(Node.prototype, 'ownerDocument');
+  const { get: viewOf } = Object.getOwnPropertyDescriptor(Document.prototype, 'defaultView');
   const { dispatchEvent } = EventTarget.prototype;
   const EventType = Event, Exception = DOMException;
 
@@ -14,7 +16,11 @@
 
   // whenGranted runs what Chromium does when the program has said yes, and refused
   // when it has said no.
-  const whenGranted = async (question, native, refused) => {
+  const whenGranted = (question, native, refused) => {
+    if (apply(viewOf, document, [])) return asked(question, native, refused);
+    return promised((resolve) => resolve(refused())); // the frame is gone, and nothing runs later
+  };
+  const asked = async (question, native, refused) => {
     const { lasting } = { __proto__: null, ...question };
     const { granted, id } = await ask('request', question);
     if (!granted) return refused();
@@ -36,8 +42,8 @@
     replace(object, name, {
       apply: (native, self, args) => {
         const call = () => apply(native, self, args);
-        const asked = question(args);
-        return asked ? whenGranted(asked, call, refused) : call();
+        const about = question(args);
+        return about ? whenGranted(about, call, refused) : call();
       },
     });
 
@@ -183,10 +189,21 @@
 
   // Fullscreen and pointer lock.
   const fails = (element, type) => apply(dispatchEvent, element, [new EventType(type, { __proto__: null, bubbles: true, composed: true })]);
-  const enter = (object, name, permission, may, refused) =>
-    replace(object, name, {
+  const documentOf = (element) => {
+    try {
+      return apply(ownerOf, element, []);
+    } catch {
+      return undefined; // it is none
+    }
+  };
+  const enter = (type, name, permission, may, refused) =>
+    replace(globalThis[type].prototype, name, {
       apply: (native, self, args) => {
-        if (!(self instanceof Element) || !may()) return apply(native, self, args);
+        // The document that it is in is the one that asks, whoever's function this is.
+        const within = documentOf(self);
+        const view = within && within !== document && apply(viewOf, within, []);
+        if (view) return apply(view[type].prototype[name], self, args);
+        if (within !== document || !may()) return apply(native, self, args);
         const entered = whenGranted({ permission }, () => apply(native, self, args), () => refused(self));
         if (name === 'requestFullscreen' || name === 'requestPointerLock') return entered;
         apply(then, awaitable(entered), [() => {}, () => {}]); // the older functions return nothing
@@ -198,13 +215,13 @@
     throw new TypeError('Permissions check failed');
   };
   for (const name of ['requestFullscreen', 'webkitRequestFullscreen', 'webkitRequestFullScreen']) {
-    enter(Element.prototype, name, 'fullscreen', mayBeFullscreen, fullscreenRefused);
+    enter('Element', name, 'fullscreen', mayBeFullscreen, fullscreenRefused);
   }
   for (const name of ['webkitEnterFullscreen', 'webkitEnterFullScreen']) {
-    enter(HTMLVideoElement.prototype, name, 'fullscreen', mayBeFullscreen, fullscreenRefused);
+    enter('HTMLVideoElement', name, 'fullscreen', mayBeFullscreen, fullscreenRefused);
   }
-  enter(Element.prototype, 'requestPointerLock', 'pointerLock', () => active() || document.pointerLockElement, (element) => {
-    fails(element.ownerDocument, 'pointerlockerror');
+  enter('Element', 'requestPointerLock', 'pointerLock', () => active() || document.pointerLockElement, () => {
+    fails(document, 'pointerlockerror');
     throw new Exception('Permission denied', 'NotAllowedError');
   });
 
