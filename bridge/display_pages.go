@@ -59,7 +59,7 @@ func newDisplayMedia(s *Session) *displayMedia {
 	d.questions = s.newChannel(displayWorld, displayBinding, d.heard)
 	name := rand.Text()
 	d.page = &preload{PreloadScript: PreloadScript{World: MainWorld, AllFrames: true}, immediately: true}
-	d.page.text = "globalThis.MediaDevices && " + inpage.Call(displayPageJS, inpage.Talk(name)) // which insecure documents lack
+	d.page.text = "globalThis.MediaDevices && " + inpage.Call(displayPageJS, inpage.Own(), inpage.Talk(name)) // which insecure documents lack
 	d.isolated = &preload{PreloadScript: PreloadScript{World: IsolatedWorld, AllFrames: true}, worldName: displayWorld, immediately: true}
 	d.isolated.text = inpage.Call(displayIsolatedJS, inpage.Listen(name))
 	return d

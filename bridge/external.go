@@ -58,11 +58,15 @@ func (x *externals) navigating(t *cdp.Target, frameID, url string) {
 	if page == nil {
 		return
 	}
-	if madeForIt(page, frameID) {
+	alone := madeForIt(page, frameID) // which nobody else can have made navigate
+	if alone {
 		go page.Close(page.life)
 	}
 	from, asking := whoNavigates(page, frameID)
 	r := from.opens(asking, url)
+	if !alone {
+		r.InitiatorOrigins = x.initiators(page, frameID, r.RequestingOrigin)
+	}
 	if !x.begin(r) {
 		return
 	}
@@ -121,6 +125,34 @@ func whoNavigates(page *WebContents, frameID string) (*WebContents, string) {
 			return page, frameID
 		}
 	}
+}
+
+// initiators are the origins, but for one, of who may have made a frame navigate:
+// Chromium lets the frames around it, and for a whole page all frames of it, of its
+// opener and of the pages that it has opened, and does not say who it was.
+func (x *externals) initiators(page *WebContents, frameID, known string) (origins []string) {
+	add := func(f cdp.Frame) {
+		origin := slashed(f.Origin)
+		hasDocument := f.URL != "" && !strings.HasPrefix(f.URL, "about:") // else its origin is that of another one here
+		if hasDocument && origin != known && !slices.Contains(origins, origin) {
+			origins = append(origins, origin)
+		}
+	}
+	if frameID != page.ID() {
+		for f, ok := page.target.Frame(frameID); ok; f, ok = page.target.Frame(f.ParentID) {
+			add(f)
+		}
+		return origins
+	}
+	for _, other := range x.session.Pages() {
+		if other != page && other.opener != page && page.opener != other {
+			continue
+		}
+		for _, f := range other.target.Frames() {
+			add(f)
+		}
+	}
+	return origins
 }
 
 // madeForIt reports whether a page is a pop-up that was opened with the URL that it

@@ -135,6 +135,42 @@ func TestOpenExternal_TheDocumentThatNavigatesAsks(t *testing.T) {
 	want(t, popup, "document.body.textContent", "stays")
 }
 
+// Chromium does not say who makes a frame navigate: a policy that trusts its document
+// trusts no other.
+func TestOpenExternal_ATrustedDocumentIsNotAskedForAnother(t *testing.T) {
+	s := memorySession(t)
+	server := sharedServer(t)
+	serveHTML(server, "/trusted", "<!doctype html>trusted")
+	trusted := server.URL("trusted.test", "/trusted")
+	rules := &permissions.Policy{Default: permissions.Deny, Allow: []permissions.Rule{{Origin: server.URL("trusted.test", ""), Permissions: []Permission{PermissionOpenExternal}}}}
+	if err := s.SetPermissionPolicy(rules); err != nil {
+		t.Fatal(err)
+	}
+	decisions := events(s.PermissionDecisions(testContext(t)))
+	decided := func(url string, granted bool) {
+		t.Helper()
+		d := next(t, decisions)
+		for d.Permission != PermissionOpenExternal {
+			d = next(t, decisions)
+		}
+		if d.ExternalURL != url || d.Granted != granted {
+			t.Errorf("decided %+v, want %s %t", d, url, granted)
+		}
+	}
+	page := externalPage(t, s, `<iframe src="`+trusted+`"></iframe>`)
+	gestured(t, page, `document.querySelector("iframe").src = "bridge-test:frame"; 1`)
+	decided("bridge-test:frame", false)
+	popups := events(page.Popups(testContext(t)))
+	gestured(t, page, `self.w = open("`+trusted+`"); 1`)
+	popup := next(t, popups)
+	eventually(t, popup, `location.hostname === "trusted.test" && document.readyState === "complete"`)
+	gestured(t, page, `w.location = "bridge-test:popup"; 1`)
+	decided("bridge-test:popup", false)
+	alone := testPage(t, s, trusted)
+	gestured(t, alone, `location = "bridge-test:own"; 1`)
+	decided("bridge-test:own", true)
+}
+
 func TestOpenExternal_WVW1020_APageThatNavigatesAsks(t *testing.T) {
 	s := memorySession(t)
 	desk := externalDeskOf(s, false)

@@ -30,7 +30,10 @@ type PermissionRequest struct {
 	// PermissionMedia; none when the page asks to capture a screen.
 	MediaTypes []string
 	// ExternalURL is what is to be opened, with PermissionOpenExternal.
-	ExternalURL string
+	// InitiatorOrigins are the origins, besides RequestingOrigin, of documents that
+	// may have made the frame navigate there: Chromium does not say who has.
+	ExternalURL      string
+	InitiatorOrigins []string
 	// FilePath, IsDirectory and FileAccessType ("readable" or "writable") belong
 	// to PermissionFileSystem. FilePath is what the page calls it: the name of what
 	// the user gave to the page, such as "a.txt", and below a directory the path
@@ -88,12 +91,19 @@ type PermissionCheckHandler func(ctx context.Context, c PermissionCheck) (grante
 // to a URL of another program, such as mailto: or tel:. It asks on behalf of the
 // document that navigates, or in whose frame or pop-up nothing else is yet, and is
 // asked for as long as the page is there. SetExternalOpener opens what is granted.
+// Electron names the document that made the frame navigate. Chromium does not tell
+// it: it is that of RequestingOrigin, or one of InitiatorOrigins, which are those of
+// the frames around it and, for a whole page, of all frames in it, of its opener and
+// of the pages that it has opened. A handler that trusts an origin has to trust all of
+// them, and so does a policy: it allows what is allowed to all, and denies what is
+// denied to one.
 // Eight such requests of a page wait at most; further ones are denied. A frame
 // whose attribute sandbox keeps it from such URLs does not ask.
 //
 // With a handler Chromium itself denies what is to be asked for, and the session's
 // documents have a script of the bridge's that asks first. What goes round it is
-// denied. Chromium has no switch against fullscreen and pointer lock: who gets in
+// denied. Documents that are open have the script some milliseconds after the handler
+// was set. Chromium has no switch against fullscreen and pointer lock: who gets in
 // past the script is taken out again within moments; nor against
 // requestMediaKeySystemAccess, where the script is all there is.
 //
@@ -172,7 +182,8 @@ type PermissionDecision struct {
 	// was, before it answered), or "too many" (of PermissionOpenExternal: eight of
 	// the page wait already).
 	Rule string `json:"rule"`
-	// WebContents is the page, nil for a worker.
+	// WebContents is the page; nil for a worker, and for a check of notifications or
+	// files.
 	WebContents *WebContents `json:"-"`
 }
 
@@ -232,7 +243,7 @@ func (d *permissionDecider) change(edit func(r *permissionRules)) {
 	d.rules.changed = make(chan struct{})
 	d.native.set(d.rules.asks(), d.rules.checks())
 	d.files.setAsked(d.rules.asks())
-	d.pages.update(d.rules.asks(), d.rules.checks())
+	d.pages.update(permissionAnswerers{d.rules.asks(), d.rules.checks()})
 	if d.rules.asks() {
 		d.session.display.listen()
 	}
@@ -274,6 +285,11 @@ func (d *permissionDecider) requested(ctx context.Context, r PermissionRequest) 
 	unasked, rule := true, "default" // what holds where nobody can be asked
 	if rules.policy != nil {
 		answer, name := rules.policy.Decide(r.RequestingOrigin, r.Permission)
+		for _, origin := range r.InitiatorOrigins {
+			if other, by := rules.policy.Decide(origin, r.Permission); other != answer && answer != permissions.Deny && other != permissions.Allow {
+				answer, name = other, by
+			}
+		}
 		if answer != permissions.Ask {
 			return answer == permissions.Allow, "policy " + name
 		}

@@ -310,3 +310,22 @@ func TestPermissionChecks_AreForgottenWithTheHandler(t *testing.T) {
 	loaded(t, page, html(server, "a.localhost", ""))
 	want(t, page, shows, "shown")
 }
+
+// Chromium stops no script of a document that is about to go.
+func TestPermissionChecks_ADocumentThatGoesIsNotToldMore(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	s.SetPermissionCheckHandler(func(context.Context, PermissionCheck) bool { return false })
+	page := testPage(t, s, "")
+	for _, event := range []string{"pagehide", "unload", "visibilitychange", "freeze", "beforeunload"} {
+		loaded(t, page, html(server, "a.localhost", ""))
+		evaluated[any](t, page, `event => { localStorage.clear(); for (const target of [document, window]) target.addEventListener(event, () => { localStorage[event] = Notification.permission }); }`, event)
+		loaded(t, page, html(server, "b.localhost", ""))
+		loaded(t, page, html(server, "a.localhost", ""))
+		if got := evaluated[string](t, page, `event => localStorage[event] ?? "nothing"`, event); got != "denied" && got != "nothing" {
+			t.Errorf("%s: %s", event, got)
+		}
+	}
+	s.SetPermissionCheckHandler(nil)
+	want(t, page, "Notification.permission", "granted")
+}

@@ -207,8 +207,8 @@ func (r *permissionRules) checksMemory() bool {
 }
 
 // settle makes an answer hold: it is remembered, and what was granted is. No
-// revocation comes between that. It is false where one has come before, so that the
-// answer is none any more.
+// revocation comes between that. It is false where the answer was a remembered one
+// and a revocation has come before, so that it is none any more.
 func (d *permissionDecider) settle(r PermissionRequest, granted bool, rule string, grant func()) bool {
 	d.revoking.RLock()
 	defer d.revoking.RUnlock()

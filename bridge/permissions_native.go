@@ -197,22 +197,21 @@ func (n *nativePermissions) check(origin string, descriptors []permissions.Descr
 func (n *nativePermissions) hold(keys []nativeKey) (release func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	at := n.at
-	for _, key := range keys {
+	held := make([]*nativeEntry, len(keys))
+	for i, key := range keys {
 		entry := n.entry(key)
+		held[i] = entry
 		entry.holds++
 		n.bring(key, entry)
 	}
 	return sync.OnceFunc(func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		if n.at != at {
-			return // the process that knew of it is gone
-		}
-		for _, key := range keys {
-			entry := n.entries[key]
-			entry.holds--
-			n.bring(key, entry)
+		for i, key := range keys {
+			held[i].holds--
+			if n.entries[key] == held[i] { // else the process that knew of it is gone
+				n.bring(key, held[i])
+			}
 		}
 	})
 }

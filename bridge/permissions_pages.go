@@ -29,17 +29,20 @@ type permissionPages struct {
 	decider   *permissionDecider
 	questions *channel
 
-	eventName        string // by which the worlds of a document talk
-	scriptURL        string // of the scripts that stop in the debugger
-	page, isolated   *preload
-	walled, unwalled *preload // whether the isolated one guards fullscreen and pointer lock
+	eventName      string // by which the worlds of a document talk
+	scriptURL      string // of the scripts that stop in the debugger
+	page, isolated *preload
+	rules          map[permissionAnswerers]*preload // tell the isolated one who answers
 
-	mu           sync.Mutex
-	asks, checks bool // somebody answers requests, checks
-	changes      int  // how often that has changed
-	targets      map[*cdp.Target]*permissionTarget
-	grants       map[grantID]*documentGrant
+	mu sync.Mutex
+	permissionAnswerers
+	changes int // how often that has changed
+	targets map[*cdp.Target]*permissionTarget
+	grants  map[grantID]*documentGrant
 }
+
+// permissionAnswerers says whether somebody answers requests, and checks.
+type permissionAnswerers struct{ asks, checks bool }
 
 type permissionTarget struct {
 	stop     context.CancelFunc // of what follows its events, nil without
@@ -61,15 +64,19 @@ func newPermissionPages(s *Session, d *permissionDecider) *permissionPages {
 	p.eventName, p.scriptURL = rand.Text(), "bridge:"+rand.Text()
 	p.page = &preload{PreloadScript: PreloadScript{World: MainWorld, AllFrames: true}, text: permissions.PageScript(p.eventName), immediately: true}
 	p.isolated = isolated(permissions.IsolatedScript(p.eventName, p.scriptURL))
-	p.walled, p.unwalled = isolated(permissionObject+"Guarded = true;"), isolated(permissionObject+"Guarded = false;")
+	p.rules = map[permissionAnswerers]*preload{}
+	for _, by := range []permissionAnswerers{{false, false}, {false, true}, {true, false}, {true, true}} {
+		p.rules[by] = isolated(fmt.Sprintf("%sRules = {asks: %t, checks: %t};", permissionObject, by.asks, by.checks))
+	}
 	return p
 }
 
 // update is told who answers from now on. Open documents keep the script when
 // nobody does any more, and are granted everything.
-func (p *permissionPages) update(asks, checks bool) {
+func (p *permissionPages) update(by permissionAnswerers) {
 	p.mu.Lock()
-	p.asks, p.checks = asks, checks
+	before := p.permissionAnswerers
+	p.permissionAnswerers = by
 	p.changes++
 	var updates [][]cdp.Command
 	for t, at := range p.targets {
@@ -78,17 +85,18 @@ func (p *permissionPages) update(asks, checks bool) {
 		}
 	}
 	p.mu.Unlock()
-	var scripts []*preload
-	guard := p.unwalled
-	if asks {
-		guard = p.walled
-	}
-	if asks || checks {
+	nobody := permissionAnswerers{}
+	if by != nobody {
 		updates = append(updates, p.questions.use()...)
-		scripts = []*preload{p.page, p.isolated, guard}
 	}
 	sendAll(updates)
-	p.session.preloads.setOwn(permissionWorld, scripts)
+	switch {
+	case by != nobody:
+		p.session.preloads.setOwn(permissionWorld, []*preload{p.page, p.isolated, p.rules[by]})
+	case before != nobody:
+		p.session.preloads.setOwn(permissionWorld, []*preload{p.rules[by]}) // for open documents
+		p.session.preloads.setOwn(permissionWorld, nil)
+	}
 	p.reviewAll()
 }
 
@@ -442,12 +450,19 @@ const moment = 3 * time.Second
 // grant lets Chromium do what a document has asked for, until it is done or gone.
 func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nativeKey) {
 	id := grantID{m.from, q.ID}
-	release := p.decider.native.hold(keys)
-	if q.Permission == PermissionFileSystem && q.FileAccessType == writable {
+	var release func()
+	switch {
+	case q.Permission == PermissionFileSystem && q.FileAccessType == writable:
 		release = p.decider.files.hold()
+	default:
+		release = p.decider.native.hold(keys)
 	}
-	life, stop := context.WithCancel(m.from.life)
-	if !lasts(q.Permission) || q.Kind == "devices" {
+	var life context.Context
+	var stop context.CancelFunc
+	switch {
+	case lasts(q.Permission) && q.Kind != "devices":
+		life, stop = context.WithCancel(m.from.life)
+	default:
 		life, stop = context.WithTimeout(m.from.life, moment)
 	}
 	origin, _ := permissions.ParseOrigin(slashed(q.Origin))
@@ -470,10 +485,11 @@ func (p *permissionPages) grant(m worldMessage, q permissionQuestion, keys []nat
 }
 
 // lasts reports whether Chromium ends what a document does with a permission when
-// it is taken back. Fullscreen is ended by the document itself.
+// it is taken back, or does it anew each time, so that the grant has to last as long
+// as the document. Who has entered fullscreen or locked the pointer needs none.
 func lasts(p Permission) bool {
 	switch p {
-	case PermissionMedia, PermissionGeolocation, PermissionMIDI, PermissionMIDISysex, PermissionStorageAccess, PermissionFullscreen, PermissionPointerLock:
+	case PermissionMedia, PermissionGeolocation, PermissionMIDI, PermissionMIDISysex, PermissionStorageAccess:
 		return true
 	}
 	return false

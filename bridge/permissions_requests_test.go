@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -338,6 +339,58 @@ func TestPermissionRequests_APageDoesNotGetAtChromiumsOwnFunctions(t *testing.T)
 	if got := gestured(t, page, steal); got != "" {
 		t.Errorf("the page got %s", got)
 	}
+	// What all objects inherit counts for the script's, too.
+	const inherit = `(() => {
+		const own = [navigator.storage.persist, navigator.requestMediaKeySystemAccess, navigator.permissions.query, navigator.mediaDevices.getDisplayMedia,
+			FileSystemHandle.prototype.remove, Element.prototype.requestFullscreen, Function.prototype.toString];
+		const got = [];
+		for (const trap of ["get", "has", "apply", "construct", "getPrototypeOf", "getOwnPropertyDescriptor"]) {
+			for (const f of own) {
+				const {name} = f;
+				Object.prototype[trap] = native => { if (native !== f) got.push(trap + " " + name); };
+				try { f.x; "x" in f; Object.getPrototypeOf(f); Object.getOwnPropertyDescriptor(f, "name"); f(); new f(); } catch {}
+				delete Object.prototype[trap];
+			}
+		}
+		return [...new Set(got)].join();
+	})()`
+	if got := gestured(t, page, inherit); got != "" {
+		t.Errorf("the page got %s", got)
+	}
+}
+
+// Where the answer is all there is, a page can neither see nor make it.
+func TestPermissionRequests_APageDoesNotGetAtAnswers(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	s.SetPermissionRequestHandler(grants().handle)
+	const keys = `navigator.requestMediaKeySystemAccess("org.w3.clearkey", [{initDataTypes: ["webm"], videoCapabilities: [{contentType: "video/webm; codecs=vp8"}]}])`
+	for name, hand := range map[string]string{
+		"then":        `Object.defineProperty(Object.prototype, "then", {get() { if ("id" in this) { seen = true; try { this.granted = true } catch {} } }})`,
+		"granted":     `Object.defineProperty(Object.prototype, "granted", {get() { seen = true; return true }})`,
+		"constructor": `Object.defineProperty(Promise.prototype, "constructor", {value: function () {}}); Promise.prototype.then = function (ok, no) { if (ok) ok({granted: true, id: 1}) }`,
+		"Promise":     `const P = Promise; self.Promise = function (begin) { return new P(resolve => begin(() => resolve({granted: true}))) }; undo = () => { self.Promise = P }`,
+		"maps":        `Map.prototype.get = () => () => {}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			page := testPage(t, s, html(server, "a.localhost", ""))
+			gestured(t, page, `void (() => {
+				const { then } = Promise.prototype, { apply } = Reflect;
+				self.seen = false;
+				let undo = () => {};
+				`+hand+`;
+				const call = `+keys+`;
+				undo();
+				Object.defineProperty(call, "constructor", {value: undefined});
+				apply(then, call, [() => { self.how = "granted" }, e => { self.how = e.name }]);
+			})()`)
+			eventually(t, page, "!!self.how")
+			got := evaluated[string](t, page, `how + (seen ? ", and seen" : "")`)
+			if got != "NotSupportedError" {
+				t.Errorf("it ended with %s", got)
+			}
+		})
+	}
 }
 
 func TestPermissionRequests_WhoGetsIntoFullscreenOrPointerLockIsTakenOut(t *testing.T) {
@@ -364,7 +417,7 @@ func TestPermissionRequests_WhoGetsIntoFullscreenOrPointerLockIsTakenOut(t *test
 			page.Close(testContext(t))
 
 			native := testPage(t, no, "about:blank")
-			no.preloads.setOwn(permissionWorld, []*preload{no.permissions.pages.isolated, no.permissions.pages.walled})
+			no.preloads.setOwn(permissionWorld, []*preload{no.permissions.pages.isolated, no.permissions.pages.rules[permissionAnswerers{asks: true}]})
 			loaded(t, native, html(server, "a.localhost", ""))
 			if err := native.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
 				t.Fatal(err)
@@ -542,4 +595,153 @@ func TestPermissionRequests_AGrantEndsWhateverThePageSays(t *testing.T) {
 		for (let i = 0; i < 200; i++) performance.dispatchEvent(new CustomEvent(name + "-question", {detail: JSON.stringify({kind: i % 2 ? "devices" : "request", id: 7, permission: "clipboard-read"})}));
 	}`, name)
 	releasesAll(t, s)
+}
+
+// activated brings a page to the front, where it can be in fullscreen.
+func activated(t testing.TB, page *WebContents) {
+	t.Helper()
+	if err := page.call(testContext(t), "Page.bringToFront", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pastScript is the value of an expression where functions are Chromium's own, on a
+// page on which the user has just done something.
+func pastScript(t testing.TB, page *WebContents, expression string) string {
+	t.Helper()
+	var world struct {
+		ID int `json:"executionContextId"`
+	}
+	if err := page.call(testContext(t), "Page.createIsolatedWorld", map[string]string{"frameId": page.ID(), "worldName": "round"}, &world); err != nil {
+		t.Fatal(err)
+	}
+	var r struct {
+		Result struct {
+			Value any `json:"value"`
+		} `json:"result"`
+	}
+	params := map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true, "contextId": world.ID}
+	if err := page.renderer(testContext(t), "Runtime.evaluate", params, &r); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(r.Result.Value)
+}
+
+func TestPermissionRequests_AYesIsNotKeptForLater(t *testing.T) {
+	server := permissionServer(t)
+	for _, c := range []struct {
+		permission  Permission
+		call, state string
+	}{
+		{PermissionFullscreen, `document.documentElement.requestFullscreen()`, `document.fullscreenElement`},
+		{PermissionPointerLock, `document.documentElement.requestPointerLock()`, `document.pointerLockElement`},
+	} {
+		t.Run(string(c.permission), func(t *testing.T) {
+			s := namedSession(t, string(c.permission))
+			s.SetPermissionRequestHandler(grants(c.permission).handle)
+			page := testPage(t, s, html(server, "a.localhost", ""))
+			activated(t, page)
+			// A page asks, and neither enters nor says that it has ended.
+			decisions := events(s.PermissionDecisions(testContext(t)))
+			evaluated[any](t, page, fmt.Sprintf(`void performance.dispatchEvent(new CustomEvent("%s-question", {detail: JSON.stringify({kind: "request", id: 1e6, permission: %q})}))`, s.permissions.pages.eventName, c.permission))
+			if d := next(t, decisions); !d.Granted {
+				t.Fatalf("decided %+v", d)
+			}
+			ctx := testContext(t)
+			for ; grantsNow(s) > 0; time.Sleep(10 * time.Millisecond) {
+				if ctx.Err() != nil {
+					t.Fatal("the grant does not end")
+				}
+			}
+			eventually(t, page, `new Promise(r => setTimeout(() => r(true), 100))`) // the page has its own clock
+			pastScript(t, page, settled(c.call))
+			eventually(t, page, `!`+c.state)
+			want(t, page, `new Promise(r => setTimeout(() => r(!!`+c.state+`), 100))`, false)
+		})
+	}
+}
+
+// grantsNow counts what documents of a session are granted.
+func grantsNow(s *Session) int {
+	s.permissions.pages.mu.Lock()
+	defer s.permissions.pages.mu.Unlock()
+	return len(s.permissions.pages.grants)
+}
+
+func TestPermissionRequests_AnElementIsItsDocuments(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	g := grants(PermissionFullscreen, PermissionPointerLock)
+	s.SetPermissionRequestHandler(g.handle)
+	const frame = `const f = document.createElement("iframe"); f.allow = "fullscreen"; document.body.append(f);`
+	for name, enter := range map[string]string{
+		"a frame's function on the page's element":          frame + `await f.contentWindow.Element.prototype.METHOD.call(document.documentElement)`,
+		"a removed frame's function on the page's element":  frame + `const w = f.contentWindow; f.remove(); await w.Element.prototype.METHOD.call(document.documentElement)`,
+		"an element that was made in a frame":               frame + `const d = f.contentDocument.createElement("div"); document.body.append(d); await d.METHOD()`,
+		"the page's function on an element inside the page": `await Element.prototype.METHOD.call(frames[0].document.body)`,
+	} {
+		for method, state := range map[string]string{"requestFullscreen": "fullscreenElement", "requestPointerLock": "pointerLockElement"} {
+			t.Run(name+" "+method, func(t *testing.T) {
+				page := testPage(t, s, html(server, "a.localhost", `<p><iframe allow="fullscreen"></iframe>`))
+				activated(t, page)
+				before := len(g.requests())
+				got := gestured(t, page, settled(`(async () => { `+strings.ReplaceAll(enter, "METHOD", method)+` })()`))
+				if got != "ok" {
+					t.Fatal(got)
+				}
+				is := fmt.Sprintf(`[document, ...Array.from({length: frames.length}, (_, i) => frames[i].document)].some(d => d.%s)`, state)
+				want(t, page, `new Promise(r => setTimeout(() => r(`+is+`), 200))`, true)
+				if asked := len(g.requests()) - before; asked != 1 {
+					t.Errorf("asked %d times", asked)
+				}
+				page.Close(testContext(t))
+			})
+		}
+	}
+}
+
+func TestPermissionRequests_WhoseFrameIsGoneAreRefused(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	s.SetPermissionRequestHandler(grants(PermissionPersistentStorage).handle)
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	const gone = `const f = document.createElement("iframe"); document.body.append(f); const { Navigator, StorageManager } = f.contentWindow; f.remove();`
+	for call, refused := range map[string]string{
+		`Navigator.prototype.webkitGetUserMedia.call(navigator, {video: true}, () => ended("granted"), e => ended(e.name))`: "NotAllowedError",
+		`StorageManager.prototype.persist.call(navigator.storage).then(ended, ended)`:                                       "false",
+	} {
+		if got := gestured(t, page, `new Promise(ended => { `+gone+call+` })`); got != refused {
+			t.Errorf("it ended with %s", got)
+		}
+	}
+}
+
+// followed is the life of a document that counts who waits for its end.
+type followed struct {
+	context.Context
+	done chan struct{}
+	by   atomic.Int32
+}
+
+func (f *followed) Done() <-chan struct{} { return f.done }
+
+func (f *followed) AfterFunc(func()) (stop func() bool) {
+	f.by.Add(1)
+	return func() bool { f.by.Add(-1); return true }
+}
+
+func TestPermissionRequests_LeaveNothingBehindInALongLivedDocument(t *testing.T) {
+	pages := memorySession(t).permissions.pages
+	life := &followed{Context: context.Background(), done: make(chan struct{})}
+	m := worldMessage{from: &worldContext{life: life}}
+	for id, p := range []Permission{PermissionPersistentStorage, PermissionMedia, PermissionClipboardRead} {
+		pages.grant(m, permissionQuestion{ID: id, Permission: p}, nil)
+		if life.by.Load() != 1 {
+			t.Errorf("%s: %d wait", p, life.by.Load())
+		}
+		pages.takeBack(grantID{m.from, id})
+		if life.by.Load() != 0 {
+			t.Errorf("%s: %d wait still", p, life.by.Load())
+		}
+	}
 }

@@ -27,14 +27,14 @@ var (
 // Chromium does what needs a permission. channel is a name for the events between
 // this script and IsolatedScript that no page can guess.
 func PageScript(channel string) string {
-	return inpage.Call(pageJS, inpage.Replace(), "("+inpage.Function(checksJS)+")", "("+inpage.Function(filesJS)+")", inpage.Talk(channel))
+	return inpage.Call(pageJS, inpage.Replace(), inpage.Own(), "("+inpage.Function(checksJS)+")", "("+inpage.Function(filesJS)+")", inpage.Talk(channel))
 }
 
 // NoWritingScript is what runs in each frame, in the page's own world, where
 // Chromium would ask a person before it writes to a file and nobody is there. It
 // needs no other script.
 func NoWritingScript() string {
-	return inpage.Call(noWritingJS, inpage.Replace(), "("+inpage.Function(filesJS)+")")
+	return inpage.Call(noWritingJS, inpage.Replace(), inpage.Own(), "("+inpage.Function(filesJS)+")")
 }
 
 // IsolatedScript is what runs in each frame in an isolated world. It hands questions
@@ -49,5 +49,5 @@ func IsolatedScript(channel, url string) string {
 // WorkerScript is what runs in each worker before its own script. It stops in the
 // debugger as IsolatedScript does.
 func WorkerScript(url string) string {
-	return inpage.Call(workerJS, inpage.Replace(), "("+inpage.Function(checksJS)+")", "("+inpage.Function(checkJS)+")") + "\n//# sourceURL=" + url
+	return inpage.Call(workerJS, inpage.Replace(), inpage.Own(), "("+inpage.Function(checksJS)+")", "("+inpage.Function(checkJS)+")") + "\n//# sourceURL=" + url
 }

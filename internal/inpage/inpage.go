@@ -11,6 +11,8 @@ import (
 var (
 	//go:embed replace.js
 	replaceJS string
+	//go:embed own.js
+	ownJS string
 	//go:embed talk.js
 	talkJS string
 	//go:embed listen.js
@@ -22,11 +24,16 @@ var (
 // one that looks like it.
 func Replace() string { return Call(replaceJS) }
 
+// Own is an expression whose value makes what a script keeps to itself, whatever the
+// page has replaced: collection(kind), such as 'WeakMap', promised(begin) and
+// awaitable(promise).
+func Own() string { return Call(ownJS) }
+
 // Talk is an expression whose value lets a script in the page's own world ask one in
 // an isolated world that has Listen of the same name: an object with tell(message),
 // ask(kind, question), askNow(kind, question) and hear(kind, listener). It is
 // undefined where such a script is there already.
-func Talk(name string) string { return Call(talkJS, strconv.Quote(name)) }
+func Talk(name string) string { return Call(talkJS, Own(), strconv.Quote(name)) }
 
 // Listen is the other side of Talk, in an isolated world: a function of take(message),
 // which is true for what it takes, whose value is a function tell(kind, message).

@@ -4,6 +4,7 @@
 (name, take) => {
   performance.addEventListener(`${name}-question`, (event) => {
     event.stopImmediatePropagation();
+    if (!document.defaultView) return; // its frame is gone, and nobody would be heard
     const question = JSON.parse(event.detail);
     const known = { url: location.href, origin: self.origin, active: !!navigator.userActivation?.isActive };
     if (take({ ...question, ...known })) event.preventDefault();

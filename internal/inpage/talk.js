@@ -2,7 +2,7 @@
 // document: by events of a name that no page can guess, on the object
 // performance, which both worlds have and whose listeners document.open() leaves
 // alone. The result is undefined where such a script is there already.
-(name) => {
+({ collection, promised }, name) => {
   const target = performance;
   const { apply } = Reflect;
   const { parse, stringify } = JSON;
@@ -22,28 +22,30 @@
   if (say('present')) return undefined;
   hear('present', () => {});
 
-  const { get, set, delete: remove } = Map.prototype;
-  const waiting = new Map();
+  const waiting = collection('Map');
   let last = 0;
   const tell = (message) => say('question', stringify({ __proto__: null, ...message }));
   hear('answer', (event) => {
-    const answer = parse(apply(detailOf, event, []));
-    apply(get, waiting, [answer.id])?.(answer);
-    apply(remove, waiting, [answer.id]);
+    // What has a prototype could be given a method then by the page.
+    const answer = { __proto__: null, ...parse(apply(detailOf, event, [])) };
+    waiting.get(answer.id)?.(answer);
+    waiting.delete(answer.id);
   });
   // ask has an empty answer where nobody is there to ask.
-  const ask = (kind, question) => new Promise((resolve) => {
+  const ask = (kind, question) => promised((resolve) => {
     const id = ++last;
-    apply(set, waiting, [id, resolve]);
-    if (!tell({ kind, id, ...question })) resolve({});
+    waiting.set(id, resolve);
+    if (tell({ kind, id, ...question })) return;
+    waiting.delete(id);
+    resolve({ __proto__: null });
   });
   // askNow is answered before it returns.
   const askNow = (kind, question) => {
     const id = ++last;
-    let answer = {};
-    apply(set, waiting, [id, (given) => { answer = given; }]);
+    let answer = { __proto__: null };
+    waiting.set(id, (given) => { answer = given; });
     tell({ kind, id, ...question });
-    apply(remove, waiting, [id]);
+    waiting.delete(id);
     return answer;
   };
   return { tell, ask, askNow, hear };

@@ -2,26 +2,30 @@
 // gives the state of a descriptor, notifications that of notifications, at once;
 // undefined leaves it to Chromium. The result is to be called when answers may
 // have changed.
-(replace, { query, notifications }) => {
+(replace, { collection, awaitable }, { query, notifications }) => {
   const { apply } = Reflect;
-  const states = new WeakMap();
-  const inUse = new Set(); // weak references
+  const { addEventListener, dispatchEvent } = EventTarget.prototype;
+  const { stopImmediatePropagation } = Event.prototype;
+  const { deref } = WeakRef.prototype;
+  const Reference = WeakRef, Change = Event;
+  const states = collection('WeakMap');
+  const inUse = collection('Set'); // weak references
   let announced;
 
   const follow = (status, descriptor, state) => {
     states.set(status, { descriptor, state });
-    inUse.add(new WeakRef(status));
+    inUse.add(new Reference(status));
     // Chromium's own state changes while something is granted.
-    status.addEventListener('change', (event) => {
-      if (event !== announced) event.stopImmediatePropagation();
-    });
+    apply(addEventListener, status, ['change', (event) => {
+      if (event !== announced) apply(stopImmediatePropagation, event, []);
+    }]);
   };
   replace(globalThis.Permissions?.prototype, 'query', {
     apply: async (native, self, args) => {
-      const status = await apply(native, self, args);
+      const status = await awaitable(apply(native, self, args));
       const { name, sysex, userVisibleOnly, allowWithoutSanitization, allowWithoutGesture, panTiltZoom } = args[0];
       const descriptor = { name, sysex, userVisibleOnly, allowWithoutSanitization, allowWithoutGesture, panTiltZoom };
-      const state = await query(descriptor);
+      const state = await awaitable(query(descriptor));
       if (state) follow(status, descriptor, state);
       return status;
     },
@@ -35,17 +39,17 @@
 
   return () => {
     for (const reference of inUse) {
-      const status = reference.deref();
+      const status = apply(deref, reference, []);
       if (status) review(status);
       else inUse.delete(reference);
     }
   };
   async function review(status) {
     const known = states.get(status);
-    const state = await query(known.descriptor);
+    const state = await awaitable(query(known.descriptor));
     if (!state || state === known.state) return;
     known.state = state;
-    announced = new Event('change');
-    status.dispatchEvent(announced);
+    announced = new Change('change');
+    apply(dispatchEvent, status, [announced]);
   }
 }

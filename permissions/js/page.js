@@ -1,30 +1,39 @@
 // Lets the program decide what a page may do before Chromium does it. It runs in
 // the page's own world, before its scripts, in every frame, and is no wall:
 // Chromium itself denies what goes round it.
-(replace, checks, files, talk) => {
+(replace, own, checks, files, talk) => {
   if (!talk) return; // it is here already
   const { tell, ask, askNow, hear } = talk;
+  const { collection, promised, awaitable } = own;
   const { apply } = Reflect;
+  const { then } = Promise.prototype;
+  const { get: ownerOf } = Object.getOwnPropertyDescriptor(Node.prototype, 'ownerDocument');
+  const { get: viewOf } = Object.getOwnPropertyDescriptor(Document.prototype, 'defaultView');
   const { dispatchEvent } = EventTarget.prototype;
-  const EventType = Event;
+  const EventType = Event, Exception = DOMException;
 
   const done = (id) => tell({ kind: 'done', id });
 
   // whenGranted runs what Chromium does when the program has said yes, and refused
   // when it has said no.
-  const whenGranted = async (question, native, refused) => {
+  const whenGranted = (question, native, refused) => {
+    if (apply(viewOf, document, [])) return asked(question, native, refused);
+    return promised((resolve) => resolve(refused())); // the frame is gone, and nothing runs later
+  };
+  const asked = async (question, native, refused) => {
+    const { lasting } = { __proto__: null, ...question };
     const { granted, id } = await ask('request', question);
     if (!granted) return refused();
     try {
-      const result = await native();
-      if (!question.lasting) done(id);
+      const result = await awaitable(native());
+      if (!lasting) done(id);
       return result;
     } catch (error) {
       done(id);
       throw error;
     }
   };
-  const refusal = (name, message) => () => { throw new DOMException(message, name); };
+  const refusal = (name, message) => () => { throw new Exception(message, name); };
 
   // gate lets a function that returns a promise wait for the program. question
   // is undefined for a call that Chromium refuses, or grants, without asking
@@ -33,8 +42,8 @@
     replace(object, name, {
       apply: (native, self, args) => {
         const call = () => apply(native, self, args);
-        const asked = question(args);
-        return asked ? whenGranted(asked, call, refused) : call();
+        const about = question(args);
+        return about ? whenGranted(about, call, refused) : call();
       },
     });
 
@@ -65,11 +74,12 @@
         const [constraints, succeeded, failed] = args;
         const question = media(constraints);
         if (!question || typeof succeeded !== 'function' || typeof failed !== 'function') return apply(native, self, args);
-        whenGranted(
+        const captured = whenGranted(
           question,
-          () => new Promise((resolve, reject) => apply(native, self, [constraints, resolve, reject])),
+          () => promised((resolve, reject) => apply(native, self, [constraints, resolve, reject])),
           refusal('NotAllowedError', 'Permission denied'),
-        ).then(succeeded, failed);
+        );
+        apply(then, awaitable(captured), [succeeded, failed]);
       },
     });
   }
@@ -82,7 +92,7 @@
   });
 
   // Geolocation. A watch has a number at once, before anybody has answered.
-  const watches = new Map();
+  const watches = collection('Map');
   let lastWatch = 0;
   const locates = ([succeeded, failed]) => typeof succeeded === 'function' && (failed == null || typeof failed === 'function') && isSecureContext && allowed('geolocation');
   const locationRefused = (failed) => {
@@ -94,7 +104,7 @@
     apply: (native, self, args) => {
       if (!locates(args)) return apply(native, self, args);
       const [succeeded, failed, options] = args;
-      const located = () => new Promise((resolve) => {
+      const located = () => promised((resolve) => {
         const ends = (then) => (value) => { resolve(); then?.(value); };
         apply(native, self, [ends(succeeded), ends(failed), options]);
       });
@@ -165,12 +175,13 @@
     replace(object, 'requestPermission', {
       apply: (native, self, args) => {
         if (!may()) return apply(native, self, args);
-        return ask('request', { permission }).then(({ granted, id }) => {
+        return (async () => {
+          const { granted, id } = await ask('request', { permission });
           done(id);
           const state = granted ? 'granted' : 'denied';
           if (typeof args[0] === 'function') args[0](state);
           return state;
-        });
+        })();
       },
     });
   tells(globalThis.Notification, 'notifications', () => isSecureContext && inOriginOfTop());
@@ -178,13 +189,24 @@
 
   // Fullscreen and pointer lock.
   const fails = (element, type) => apply(dispatchEvent, element, [new EventType(type, { __proto__: null, bubbles: true, composed: true })]);
-  const enter = (object, name, permission, may, refused) =>
-    replace(object, name, {
+  const documentOf = (element) => {
+    try {
+      return apply(ownerOf, element, []);
+    } catch {
+      return undefined; // it is none
+    }
+  };
+  const enter = (type, name, permission, may, refused) =>
+    replace(globalThis[type].prototype, name, {
       apply: (native, self, args) => {
-        if (!(self instanceof Element) || !may()) return apply(native, self, args);
+        // The document that it is in is the one that asks, whoever's function this is.
+        const within = documentOf(self);
+        const view = within && within !== document && apply(viewOf, within, []);
+        if (view) return apply(view[type].prototype[name], self, args);
+        if (within !== document || !may()) return apply(native, self, args);
         const entered = whenGranted({ permission }, () => apply(native, self, args), () => refused(self));
         if (name === 'requestFullscreen' || name === 'requestPointerLock') return entered;
-        entered.catch(() => {}); // the older functions return nothing
+        apply(then, awaitable(entered), [() => {}, () => {}]); // the older functions return nothing
       },
     });
   const mayBeFullscreen = () => document.fullscreenEnabled && (active() || document.fullscreenElement);
@@ -193,19 +215,19 @@
     throw new TypeError('Permissions check failed');
   };
   for (const name of ['requestFullscreen', 'webkitRequestFullscreen', 'webkitRequestFullScreen']) {
-    enter(Element.prototype, name, 'fullscreen', mayBeFullscreen, fullscreenRefused);
+    enter('Element', name, 'fullscreen', mayBeFullscreen, fullscreenRefused);
   }
   for (const name of ['webkitEnterFullscreen', 'webkitEnterFullScreen']) {
-    enter(HTMLVideoElement.prototype, name, 'fullscreen', mayBeFullscreen, fullscreenRefused);
+    enter('HTMLVideoElement', name, 'fullscreen', mayBeFullscreen, fullscreenRefused);
   }
-  enter(Element.prototype, 'requestPointerLock', 'pointerLock', () => active() || document.pointerLockElement, (element) => {
-    fails(element.ownerDocument, 'pointerlockerror');
-    throw new DOMException('Permission denied', 'NotAllowedError');
+  enter('Element', 'requestPointerLock', 'pointerLock', () => active() || document.pointerLockElement, () => {
+    fails(document, 'pointerlockerror');
+    throw new Exception('Permission denied', 'NotAllowedError');
   });
 
-  files(replace, { ask, whenGranted, refusal });
+  files(replace, own, { ask, whenGranted, refusal });
 
-  const changed = checks(replace, {
+  const changed = checks(replace, own, {
     query: async (descriptor) => (await ask('check', { descriptor })).state,
     notifications: () => (isSecureContext && inOriginOfTop() ? askNow('now', { permission: 'notifications' }).state : undefined),
   });

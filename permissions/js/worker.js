@@ -1,7 +1,7 @@
 // Tells a worker what it may do. It runs in the worker before its script.
-(replace, checks, check) => {
-  checks(replace, {
-    query: (descriptor) => check({ descriptor }).state,
-    notifications: () => check({ permission: 'notifications' }).state,
+(replace, own, checks, check) => {
+  checks(replace, own, {
+    query: (descriptor) => check({ descriptor }, 'granted').state,
+    notifications: () => check({ permission: 'notifications' }, 'granted').state,
   });
 }
