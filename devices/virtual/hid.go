@@ -23,6 +23,8 @@ type HIDDevice struct {
 	SerialNumber string
 	// ReportDescriptor says which reports there are: see [hid.Parse].
 	ReportDescriptor []byte
+	// Collections are what there is when ReportDescriptor is empty: a recorded device has these only.
+	Collections []hid.Collection
 	// DeviceID is shared by the interfaces of one physical device. An empty one is replaced by a random
 	// one.
 	DeviceID string
@@ -59,6 +61,9 @@ func (b *HIDBus) Plug(d HIDDevice) (*HIDInterface, error) {
 	collections, err := hid.Parse(d.ReportDescriptor)
 	if err != nil {
 		return nil, fmt.Errorf("plug in a HID device: %w", err)
+	}
+	if len(d.ReportDescriptor) == 0 && d.Collections != nil {
+		collections = d.Collections
 	}
 	i := newHIDInterface(b, d, collections)
 	if d.Script != nil {

@@ -1,12 +1,11 @@
 package virtual
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -77,7 +76,8 @@ func (e Event) String() string {
 
 // Script is what a device does that acts by a list of events: it waits for what the page is to do, and
 // does its own part. Where the page does anything else the script ends: [Script.Wait] says what was
-// expected, and so do the calls of the page.
+// expected. From then on the calls of the page fail with that on a HID device, and what it writes to a
+// serial port is lost.
 //
 // A script is for one device, also one that is unplugged and plugged in again, and is gone through once.
 // Each OpenEvent begins the events of another opening; the first one may be left out. Openings that
@@ -152,6 +152,8 @@ func instead(want Event, got any) error { return fmt.Errorf("want %v, got %v", w
 type opening struct {
 	script   *Script
 	from, to int // its events
+
+	changes iter.Seq[Signals] // of a serial port's lines, since it was opened
 }
 
 // open begins another opening. The options are nil for a HID device.
@@ -199,10 +201,7 @@ func (o *opening) run(ctx context.Context, play func(Event) error) {
 		}
 		o.script.done(n)
 	}
-	if ctx.Err() != nil {
-		return
-	}
-	if err := play(Event{Kind: CloseEvent}); err != nil && !lost(err) {
+	if err := play(Event{Kind: CloseEvent}); err != nil {
 		o.script.fail(o.to, err)
 	}
 }
@@ -222,11 +221,11 @@ func sleep(ctx context.Context, milliseconds float64) {
 
 // ended is what an event was that waited for the page when the device was closed or unplugged.
 func ended(want Event, cause error) error {
-	if !errors.Is(cause, os.ErrClosed) {
-		return fmt.Errorf("%v has not happened: %w", want, cause)
-	}
 	if want.Kind == CloseEvent {
 		return nil
+	}
+	if lost(cause) {
+		return fmt.Errorf("%v has not happened: %w", want, cause)
 	}
 	return instead(want, CloseEvent)
 }
@@ -245,96 +244,4 @@ func (s *Script) check(kinds []EventKind, also func(Event) error) error {
 		}
 	}
 	return nil
-}
-
-// hidEvents are the kinds of events of a HID device.
-var hidEvents = []EventKind{OpenEvent, CloseEvent, OutputEvent, SendFeatureEvent, ReceiveFeatureEvent, InputEvent, UnplugEvent}
-
-// checkScript says what of its script the device cannot do.
-func (i *HIDInterface) checkScript() error {
-	if i.does.Output != nil || i.does.SendFeature != nil || i.does.ReceiveFeature != nil {
-		return errors.New("a device has a script or functions, not both")
-	}
-	return i.does.Script.check(hidEvents, func(e Event) error {
-		if e.Kind == InputEvent {
-			return i.sendable(e.ReportID, e.Data)
-		}
-		return nil
-	})
-}
-
-// act is a call of a page that waits for a script.
-type act struct {
-	Event
-	answer chan<- answer
-}
-
-type answer struct {
-	data []byte
-	err  error
-}
-
-// play goes through the script while the device is open.
-func (c *hidConnection) play(o *opening) {
-	defer close(c.played)
-	o.run(c.life, func(e Event) error {
-		switch e.Kind {
-		case InputEvent:
-			c.of.mu.Lock()
-			defer c.of.mu.Unlock()
-			if c.life.Err() == nil {
-				c.inputs.add(HIDReport{e.ReportID, e.Data})
-				c.of.change.Broadcast()
-			}
-			return nil
-		case UnplugEvent:
-			c.of.Unplug()
-			return nil
-		}
-		return c.expect(e)
-	})
-}
-
-// expect waits for the page to do what it is to do.
-func (c *hidConnection) expect(want Event) error {
-	var got act
-	select {
-	case got = <-c.acts:
-	case <-c.life.Done():
-		return ended(want, context.Cause(c.life))
-	}
-	asks := want.Kind == ReceiveFeatureEvent // whose data is the answer
-	if got.Kind != want.Kind || got.ReportID != want.ReportID || !asks && !bytes.Equal(got.Data, want.Data) {
-		err := instead(want, got.Event)
-		got.answer <- answer{err: err}
-		return err
-	}
-	switch {
-	case want.Error != "":
-		got.answer <- answer{err: errors.New(want.Error)}
-	case asks:
-		got.answer <- answer{data: slices.Clone(want.Data)}
-	default:
-		got.answer <- answer{}
-	}
-	return nil
-}
-
-// act is a call of the page. It waits until it is its turn in the script.
-func (c *hidConnection) act(ctx context.Context, e Event) ([]byte, error) {
-	ctx, end := both(ctx, c.life)
-	defer end()
-	if err := context.Cause(c.life); err != nil {
-		return nil, err
-	}
-	answers := make(chan answer, 1)
-	select {
-	case c.acts <- act{e, answers}:
-		got := <-answers
-		return got.data, got.err
-	case <-c.played:
-		return nil, cmp.Or(context.Cause(c.life), c.of.does.Script.failed())
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 }
