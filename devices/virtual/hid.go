@@ -23,6 +23,8 @@ type HIDDevice struct {
 	SerialNumber string
 	// ReportDescriptor says which reports there are: see [hid.Parse].
 	ReportDescriptor []byte
+	// Collections are what there is when ReportDescriptor is empty: a recorded device has these only.
+	Collections []hid.Collection
 	// DeviceID is shared by the interfaces of one physical device. An empty one is replaced by a random
 	// one.
 	DeviceID string
@@ -33,6 +35,9 @@ type HIDDevice struct {
 	// for. Without it a feature report is what was last sent, or set by [HIDInterface.SetFeature].
 	SendFeature    func(ctx context.Context, id byte, data []byte) error
 	ReceiveFeature func(ctx context.Context, id byte) ([]byte, error)
+
+	// Script is what the device does, in place of these functions.
+	Script *Script
 }
 
 // HIDBus has human interface devices made in software. It is a hid.Source. All methods may be called at
@@ -51,13 +56,21 @@ var _ hid.Source = (*HIDBus)(nil)
 func NewHIDBus() *HIDBus { return &HIDBus{} }
 
 // Plug plugs a device in. It gets another GUID each time. It is an error if the report descriptor is too
-// large, and ErrBusClosed after Close.
+// large or the script has events that the device cannot have, and ErrBusClosed after Close.
 func (b *HIDBus) Plug(d HIDDevice) (*HIDInterface, error) {
 	collections, err := hid.Parse(d.ReportDescriptor)
 	if err != nil {
 		return nil, fmt.Errorf("plug in a HID device: %w", err)
 	}
+	if len(d.ReportDescriptor) == 0 && d.Collections != nil {
+		collections = d.Collections
+	}
 	i := newHIDInterface(b, d, collections)
+	if d.Script != nil {
+		if err := i.checkScript(); err != nil {
+			return nil, fmt.Errorf("plug in a HID device: %w", err)
+		}
+	}
 	b.mu.Lock()
 	closed := b.closed
 	if !closed {
@@ -249,7 +262,7 @@ func (i *HIDInterface) sendable(id byte, data []byte) error {
 
 // Receive waits for an output report of a page. What came earlier is kept: of more than 8192 reports or
 // 16 MiB that wait the oldest are dropped. It is hid.ErrLost when the device was unplugged and everything
-// was received. It is for devices without an Output function: with one it waits until ctx ends.
+// was received. It is for devices without an Output function or a script: with one it waits until ctx ends.
 func (i *HIDInterface) Receive(ctx context.Context) (report HIDReport, err error) {
 	err = i.await(ctx, func() bool { return len(i.received.waiting) > 0 }, func() { report = i.received.take() })
 	if err != nil {
@@ -290,8 +303,19 @@ func (i *HIDInterface) open() (*hidConnection, error) {
 		return nil, hid.ErrLost
 	}
 	c := &hidConnection{of: i}
+	var script *opening
+	if i.does.Script != nil {
+		var err error
+		if script, err = i.does.Script.open(nil); err != nil {
+			return nil, err
+		}
+		c.acts, c.played = make(chan act), make(chan struct{})
+	}
 	c.life, c.end = context.WithCancelCause(i.life)
 	i.opened[c] = true
 	i.change.Broadcast()
+	if script != nil {
+		go c.play(script) // until the connection's life ends
+	}
 	return c, nil
 }

@@ -15,6 +15,10 @@ type hidConnection struct {
 	life   context.Context // until it is closed (os.ErrClosed) or unplugged (hid.ErrLost)
 	end    context.CancelCauseFunc
 	inputs reports // under the lock of the device
+
+	// With a script:
+	acts   chan act
+	played chan struct{} // closed when the script waits for nothing more
 }
 
 func (c *hidConnection) ReadInput(ctx context.Context) (byte, []byte, error) {
@@ -30,18 +34,29 @@ func (c *hidConnection) ReadInput(ctx context.Context) (byte, []byte, error) {
 }
 
 func (c *hidConnection) WriteOutput(ctx context.Context, id byte, data []byte) error {
+	if c.acts != nil {
+		_, err := c.act(ctx, Event{Kind: OutputEvent, ReportID: id, Data: data})
+		return err
+	}
 	return c.send(ctx, "Output", c.of.does.Output, HIDReport{id, slices.Clone(data)}, func(report HIDReport) {
 		c.of.received.add(report)
 	})
 }
 
 func (c *hidConnection) SendFeature(ctx context.Context, id byte, data []byte) error {
+	if c.acts != nil {
+		_, err := c.act(ctx, Event{Kind: SendFeatureEvent, ReportID: id, Data: data})
+		return err
+	}
 	return c.send(ctx, "SendFeature", c.of.does.SendFeature, HIDReport{id, slices.Clone(data)}, func(report HIDReport) {
 		c.of.features[report.ID] = report.Data
 	})
 }
 
 func (c *hidConnection) ReceiveFeature(ctx context.Context, id byte) (data []byte, err error) {
+	if c.acts != nil {
+		return c.act(ctx, Event{Kind: ReceiveFeatureEvent, ReportID: id})
+	}
 	err = c.call(ctx, "ReceiveFeature", func(ctx context.Context) (err error) {
 		if ask := c.of.does.ReceiveFeature; ask != nil {
 			data, err = ask(ctx, id)

@@ -24,28 +24,29 @@ const (
 type Line struct {
 	device           *SerialDevice
 	options          serial.Options
-	life             context.Context // until it is closed (os.ErrClosed) or unplugged (serial.ErrLost)
+	serve            func(context.Context, *Line) // nil if the device is in the hands of who has plugged it in
+	life             context.Context              // until it is closed (os.ErrClosed) or unplugged (serial.ErrLost)
 	end              context.CancelCauseFunc
 	toPage, fromPage *pipe
 	wiring           atomic.Pointer[func(Signals) serial.InputSignals]
 }
 
-func newLine(d *SerialDevice, o serial.Options) *Line {
+func newLine(d *SerialDevice, o serial.Options, serve func(context.Context, *Line)) *Line {
 	limit := int(min(max(o.BufferSize, minBuffer), maxBuffer))
-	l := &Line{device: d, options: o, fromPage: d.received}
+	l := &Line{device: d, options: o, serve: serve, fromPage: d.received}
 	l.life, l.end = context.WithCancelCause(d.life)
 	l.toPage = newPipe(l.life, limit)
-	if d.serve != nil {
+	if serve != nil {
 		l.fromPage = newPipe(l.life, limit)
 	}
 	return l
 }
 
-// serve runs the function that is the device. When it returns nobody is at this end any more.
-func (l *Line) serve() {
+// run runs the function that is the device. When it returns nobody is at this end any more.
+func (l *Line) run() {
 	defer l.fromPage.abandon()
 	_ = safely("Serve of "+l.device.port.PortName, func() error {
-		l.device.serve(l.life, l)
+		l.serve(l.life, l)
 		return nil
 	})
 }
@@ -138,7 +139,7 @@ func (c connection) Write(p []byte) (int, error) {
 
 // Drain waits until the device has read everything. What is kept for Receive is read.
 func (c connection) Drain() error {
-	if c.line.device.serve == nil {
+	if c.line.serve == nil {
 		return context.Cause(c.line.life)
 	}
 	return c.failed(c.line.fromPage.drain(c.line.life))
@@ -148,7 +149,7 @@ func (c connection) Discard(input, output bool) error {
 	if input {
 		c.line.toPage.discard()
 	}
-	if output && c.line.device.serve != nil {
+	if output && c.line.serve != nil {
 		c.line.fromPage.discard()
 	}
 	return context.Cause(c.line.life)
@@ -161,20 +162,7 @@ func (c connection) SetSignals(o serial.OutputSignals) error {
 	if d.line != c.line {
 		return context.Cause(c.line.life)
 	}
-	now := d.signals.get()
-	for _, s := range []struct {
-		line *bool
-		to   *bool
-	}{
-		{&now.DataTerminalReady, o.DataTerminalReady},
-		{&now.RequestToSend, o.RequestToSend},
-		{&now.Break, o.Break},
-	} {
-		if s.to != nil {
-			*s.line = *s.to
-		}
-	}
-	d.signals.set(now)
+	d.signals.set(d.signals.get().with(o))
 	return nil
 }
 

@@ -36,6 +36,9 @@ type SerialPort struct {
 	// Serve is to return then. When it returns earlier, or panics, the port stays open, and what the page
 	// writes is lost as with a device that is off.
 	Serve func(ctx context.Context, line *Line)
+
+	// Script is what the device does, in place of Serve.
+	Script *Script
 }
 
 // SerialBus has serial ports made in software. It is a serial.Source. All methods may be called at the
@@ -54,10 +57,14 @@ var _ serial.Source = (*SerialBus)(nil)
 // NewSerialBus returns a bus without ports.
 func NewSerialBus() *SerialBus { return &SerialBus{} }
 
-// Plug plugs a port in. It gets another PortID each time. It is an error if another port has its name,
-// and ErrBusClosed after Close.
+// Plug plugs a port in. It gets another PortID each time. It is an error if another port has its name or
+// the script has events that a port cannot have, and ErrBusClosed after Close.
 func (b *SerialBus) Plug(p SerialPort) (*SerialDevice, error) {
-	d, err := b.add(p)
+	var d *SerialDevice
+	err := p.checkScript()
+	if err == nil {
+		d, err = b.add(p)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("plug in a serial port: %w", err)
 	}
@@ -138,8 +145,8 @@ func (b *SerialBus) Open(ctx context.Context, p serial.Port, o serial.Options) (
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", p.PortName, err)
 	}
-	if l.device.serve != nil {
-		b.serving.Go(l.serve) // under the lock, or Close might not wait for it
+	if l.serve != nil {
+		b.serving.Go(l.run) // under the lock, or Close might not wait for it
 	}
 	return connection{l}, nil
 }
@@ -150,6 +157,7 @@ type SerialDevice struct {
 	bus    *SerialBus
 	port   serial.Port
 	serve  func(context.Context, *Line)
+	script *Script
 	life   context.Context // until it is unplugged
 	unplug context.CancelCauseFunc
 	// received is what pages have written to a port without Serve, over all openings.
@@ -166,7 +174,7 @@ type SerialDevice struct {
 const maxReceived = 1 << 20
 
 func newSerialDevice(b *SerialBus, p SerialPort) *SerialDevice {
-	d := &SerialDevice{bus: b, serve: p.Serve, signals: newSignals()}
+	d := &SerialDevice{bus: b, serve: p.Serve, script: p.Script, signals: newSignals()}
 	d.life, d.unplug = context.WithCancelCause(context.Background())
 	d.received = newPipe(d.life, maxReceived)
 	d.change = sync.NewCond(&d.mu)
@@ -226,7 +234,7 @@ func (d *SerialDevice) Send(ctx context.Context, data []byte) error {
 // Receive waits for at least one byte that a page has written, and gives what there is. What came earlier
 // is kept, up to 1 MiB, also from openings that are over; then pages that write wait. It is
 // serial.ErrLost when the port was unplugged and everything was received. It is for ports without a
-// Serve: with one it waits until ctx ends.
+// Serve or a script: with one it waits until ctx ends.
 func (d *SerialDevice) Receive(ctx context.Context) ([]byte, error) {
 	data := make([]byte, 64<<10)
 	n, err := d.receive(ctx, data)
@@ -309,8 +317,20 @@ func (d *SerialDevice) open(o serial.Options) (*Line, error) {
 	if d.line != nil {
 		return nil, ErrBusy
 	}
-	d.line = newLine(d, o)
+	serve := d.serve
+	var script *opening
+	if d.script != nil {
+		var err error
+		if script, err = d.script.open(&o); err != nil {
+			return nil, err
+		}
+		serve = script.serve
+	}
+	d.line = newLine(d, o, serve)
 	d.signals.set(Signals{DataTerminalReady: true, RequestToSend: true})
+	if script != nil {
+		script.changes = d.signals.watch(d.line.life, d.line.life)
+	}
 	d.change.Broadcast()
 	return d.line, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"sync"
+
+	"github.com/cdpbridge/cdpbridge/devices/serial"
 )
 
 // Signals are the lines that a page sets. Opening a port raises DataTerminalReady and RequestToSend, as on
@@ -12,6 +14,20 @@ type Signals struct {
 	DataTerminalReady bool `json:"dataTerminalReady"`
 	RequestToSend     bool `json:"requestToSend"`
 	Break             bool `json:"break"`
+}
+
+// with is s after a page has set some lines.
+func (s Signals) with(o serial.OutputSignals) Signals {
+	for _, line := range []struct{ now, to *bool }{
+		{&s.DataTerminalReady, o.DataTerminalReady},
+		{&s.RequestToSend, o.RequestToSend},
+		{&s.Break, o.Break},
+	} {
+		if line.to != nil {
+			*line.now = *line.to
+		}
+	}
+	return s
 }
 
 // maxChanges is how many changes wait for one who watches signals.
