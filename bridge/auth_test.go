@@ -29,6 +29,7 @@ func status(path string) string {
 }
 
 func TestAuth_WCO4646_AHandlerIsAskedForANavigation(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	s, other := namedSession(t, "asked"), namedSession(t, "not asked")
 	asked := authenticates(s)
@@ -51,6 +52,7 @@ func TestAuth_WCO4646_AHandlerIsAskedForANavigation(t *testing.T) {
 }
 
 func TestAuth_WCO4692_WithoutAnAnswerThePageShowsWhatTheServerSent(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	s.SetAuthHandler(func(context.Context, AuthRequest) (Credentials, bool) { return Credentials{}, false })
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/auth/basic"))
@@ -60,6 +62,7 @@ func TestAuth_WCO4692_WithoutAnAnswerThePageShowsWhatTheServerSent(t *testing.T)
 }
 
 func TestAuth_AWrongAnswerIsAskedForAgain(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/"))
 	s.SetAuthHandler(func(_ context.Context, r AuthRequest) (Credentials, bool) {
@@ -120,6 +123,7 @@ func TestAuth_APP2614_RequestsOfEveryKindAreAnswered(t *testing.T) {
 }
 
 func TestClearAuthCache_ForgetsTheCredentialsOfItsSessionOnly(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	sessions := map[string]*Session{"one": namedSession(t, "one"), "two": namedSession(t, "two")}
 	pages := map[string]*WebContents{}
@@ -139,6 +143,7 @@ func TestClearAuthCache_ForgetsTheCredentialsOfItsSessionOnly(t *testing.T) {
 }
 
 func TestClearAuthCache_SES1260_OfFetch(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	plain := sharedServer(t).URL("127.0.0.1", "/auth/basic")
 	withPassword := strings.Replace(plain, "://", "://"+fixture.User+":"+strings.ReplaceAll(fixture.Password, " ", "%20")+"@", 1)
@@ -159,6 +164,7 @@ func TestClearAuthCache_SES1260_OfFetch(t *testing.T) {
 }
 
 func TestAuth_FetchAsksTheHandler(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	asked := authenticates(s)
 	server := sharedServer(t)

@@ -24,6 +24,7 @@ func blobUUID(t testing.TB, page *WebContents, expression string, arguments ...a
 }
 
 func TestBlobs_AreReadByTheirUUID(t *testing.T) {
+	t.Parallel()
 	ctx, s, other, server := testContext(t), memorySession(t), namedSession(t, "another"), fixture.New(t)
 	page := testPage(t, s, server.URL("a.test", "/page/blobs"))
 	t.Run("SES-0954 what a page has in a form", func(t *testing.T) {

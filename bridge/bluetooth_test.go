@@ -41,6 +41,7 @@ func emulatesRadio(t testing.TB, s *Session) {
 }
 
 func TestBluetooth_APageGetsWhatTheListenerChooses(t *testing.T) {
+	t.Parallel()
 	s, page := bluetoothPage(t)
 	t.Run("CHR-4743 nothing without a radio", func(t *testing.T) {
 		does(t, page, `return await navigator.bluetooth.requestDevice({acceptAllDevices: true})`, "NotFoundError: Bluetooth adapter not available.")

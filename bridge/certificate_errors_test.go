@@ -8,6 +8,7 @@ import (
 )
 
 func TestCertificateErrors_AHandlerDecides(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	trusts, refuses := namedSession(t, "trusts"), namedSession(t, "refuses")
 	asked := make(chan CertificateErrorRequest, 10)

@@ -113,6 +113,7 @@ func chainServer(t *testing.T) (address string) {
 }
 
 func TestCertificateVerifyProc_SES1190_RejectsAndDescribesTheChain(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	asked := verdictOn(t, s, RejectCertificate)
 	_, err := s.NewPage(testContext(t), chainServer(t))
@@ -132,6 +133,7 @@ func TestCertificateVerifyProc_SES1190_RejectsAndDescribesTheChain(t *testing.T)
 }
 
 func TestCertificateVerifyProc_SES1220_AVerdictIsRemembered(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	s := memorySession(t)
 	asked := verdictOn(t, s, RejectCertificate)
@@ -146,6 +148,7 @@ func TestCertificateVerifyProc_SES1220_AVerdictIsRemembered(t *testing.T) {
 }
 
 func TestCertificateVerifyProc_SES1236_LeavesRequestsOfOtherSessionsAlone(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	one, two := namedSession(t, "one"), namedSession(t, "two")
 	page := testPage(t, one, server.TLSURL("good.test", "/"))
@@ -164,6 +167,7 @@ func TestCertificateVerifyProc_SES1236_LeavesRequestsOfOtherSessionsAlone(t *tes
 }
 
 func TestCertificateVerifyProc_CX75_IsAskedForGoodCertificatesToo(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	s := memorySession(t)
 	asked := verdictOn(t, s, RejectCertificate)
@@ -180,6 +184,7 @@ func TestCertificateVerifyProc_CX75_IsAskedForGoodCertificatesToo(t *testing.T) 
 }
 
 func TestCertificateVerifyProc_CX76_AVerdictHoldsWhenTheProcIsGone(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	s := memorySession(t)
 	verdictOn(t, s, AcceptCertificate)
@@ -196,6 +201,7 @@ func TestCertificateVerifyProc_CX76_AVerdictHoldsWhenTheProcIsGone(t *testing.T)
 }
 
 func TestCertificateVerifyProc_VerdictsAreSeenAsTheyAre(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	for verdict, code := range map[CertificateVerdict]string{
 		-201:              "net::ERR_CERT_DATE_INVALID",
@@ -221,6 +227,7 @@ func TestCertificateVerifyProc_VerdictsAreSeenAsTheyAre(t *testing.T) {
 }
 
 func TestCertificateVerifyProc_ThatWaitsHoldsTheConnectionOnly(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	s := memorySession(t)
 	waiting, ended := make(chan struct{}), make(chan struct{})
@@ -260,6 +267,7 @@ func closedChannel(closed <-chan struct{}) <-chan bool {
 }
 
 func TestCertificateVerifyProc_HoldsInFramesAndWorkers(t *testing.T) {
+	t.Parallel()
 	server := fixture.New(t)
 	server.Handle("/asks/{kind}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript")
@@ -290,6 +298,7 @@ func TestCertificateVerifyProc_HoldsInFramesAndWorkers(t *testing.T) {
 }
 
 func TestSetSSLConfig_SES2192_DisablesCipherSuites(t *testing.T) {
+	t.Parallel()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -335,6 +344,7 @@ func TestSetSSLConfig_SES2192_DisablesCipherSuites(t *testing.T) {
 }
 
 func TestSetSSLConfig_LimitsVersionsInItsSessionOnly(t *testing.T) {
+	t.Parallel()
 	b, server := ownBrowser(t)
 	old, new := sessionOf(t, b, "old", PartitionOptions{}), sessionOf(t, b, "new", PartitionOptions{})
 	if err := old.SetSSLConfig(testContext(t), SSLConfig{MaxVersion: "tls1.2"}); err != nil {
@@ -365,6 +375,7 @@ func TestSetSSLConfig_LimitsVersionsInItsSessionOnly(t *testing.T) {
 }
 
 func TestSetSSLConfig_CX72_TakesOldNamesAndRefusesWrongOnes(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	for _, c := range []SSLConfig{{MinVersion: "tls1"}, {MaxVersion: "tls1.1"}} {
 		if err := s.SetSSLConfig(testContext(t), c); err != nil {
@@ -403,6 +414,7 @@ func TestTLS_IsChromiumsOwnWithoutSettings(t *testing.T) {
 }
 
 func TestClientCertificates_AreChosenByAHandler(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	with, without := namedSession(t, "with"), namedSession(t, "without")
 	asked := make(chan ClientCertificateRequest, 10)
@@ -433,6 +445,7 @@ func TestClientCertificates_AreChosenByAHandler(t *testing.T) {
 }
 
 func TestServerCertificate_IsTheServersOwn(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	plain, bridged := namedSession(t, "plain"), namedSession(t, "bridged")
 	if err := bridged.SetSSLConfig(testContext(t), SSLConfig{}); err != nil {
@@ -455,6 +468,7 @@ func TestServerCertificate_IsTheServersOwn(t *testing.T) {
 }
 
 func TestCertificateVerifyProc_IsAskedAnewWhenAServerHasAnotherCertificate(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	var renewed atomic.Bool
 	certificates := server.TLSConfig()

@@ -22,6 +22,7 @@ const talks = openPort + `
 const notAllowed = "SecurityError: Failed to execute '%s' on 'Serial': Access to the feature \"serial\" is disallowed by permissions policy."
 
 func TestDevices_FramesHaveWhatThePageHas(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), permissionServer(t)
 	asked := make(chan *SelectSerialPortEvent, 10)
 	s.OnSelectSerialPort(func(e *SelectSerialPortEvent) {
@@ -65,6 +66,7 @@ func inWorker(address, body string) string {
 }
 
 func TestDevices_WorkersHaveWhatThePageHas(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), permissionServer(t)
 	choosesScale(s)
 	plugged(t, s, loopback())
@@ -98,6 +100,7 @@ func TestDevices_WorkersHaveWhatThePageHas(t *testing.T) {
 }
 
 func TestDevices_WorkUnderAStrictPolicyForContent(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), permissionServer(t)
 	choosesScale(s)
 	plugged(t, s, loopback())
@@ -110,6 +113,7 @@ func TestDevices_WorkUnderAStrictPolicyForContent(t *testing.T) {
 }
 
 func TestDevices_AreAbsentInInsecureContexts(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	choosesScale(s)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/"))
@@ -117,6 +121,7 @@ func TestDevices_AreAbsentInInsecureContexts(t *testing.T) {
 }
 
 func TestDevices_ThePagesWorldHasNothingOfTheBridges(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	does(t, page, `return [SerialPort.prototype.open, navigator.serial.requestPort, HID.prototype.requestDevice,
@@ -125,6 +130,7 @@ func TestDevices_ThePagesWorldHasNothingOfTheBridges(t *testing.T) {
 }
 
 func TestDevices_ASessionThatGivesNoneAnswersAsElectron(t *testing.T) {
+	t.Parallel()
 	page := testPage(t, memorySession(t), sharedServer(t).URL("localhost", "/"))
 	does(t, page, `return await navigator.serial.requestPort()`, noPort)
 	t.Run("CHR-4804", func(t *testing.T) { does(t, page, `return await navigator.hid.requestDevice({filters: []})`, "[]") })
@@ -132,6 +138,7 @@ func TestDevices_ASessionThatGivesNoneAnswersAsElectron(t *testing.T) {
 }
 
 func TestDevices_OutliveTheBackForwardCache(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	plugged(t, s, loopback())
@@ -150,6 +157,7 @@ func TestDevices_OutliveTheBackForwardCache(t *testing.T) {
 
 // A page that knows how the scripts talk asks the program itself.
 func TestDevices_WhatAPageMakesUpGetsItNothing(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	device := plugged(t, s, loopback())
 	s.OnSelectSerialPort(func(e *SelectSerialPortEvent) { e.Cancel() })

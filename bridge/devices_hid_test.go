@@ -59,6 +59,7 @@ const (
 )
 
 func TestHID_APageTalksToADevice(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesPad(s)
 	device := hidPlugged(t, s, pad(t))
@@ -80,6 +81,7 @@ func TestHID_APageTalksToADevice(t *testing.T) {
 }
 
 func TestHID_NumberedReportsHaveTheirNumbers(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesPad(s)
 	numberedPad := pad(t)
@@ -96,6 +98,7 @@ func TestHID_NumberedReportsHaveTheirNumbers(t *testing.T) {
 }
 
 func TestHID_CollectionsSayWhichReportsThereAre(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesPad(s)
 	hidPlugged(t, s, pad(t))
@@ -104,6 +107,7 @@ func TestHID_CollectionsSayWhichReportsThereAre(t *testing.T) {
 }
 
 func TestHID_AThousandReportsASecondArrive(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesPad(s)
 	device := hidPlugged(t, s, pad(t))
@@ -123,6 +127,7 @@ func TestHID_AThousandReportsASecondArrive(t *testing.T) {
 }
 
 func TestHID_ErrorsAreChromiums(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesPad(s)
 	refusing := pad(t)
@@ -149,6 +154,7 @@ func TestHID_ErrorsAreChromiums(t *testing.T) {
 }
 
 func TestHID_ADeviceThatIsUnpluggedIsClosed(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesPad(s)
 	device := hidPlugged(t, s, pad(t))
@@ -165,6 +171,7 @@ func TestHID_ADeviceThatIsUnpluggedIsClosed(t *testing.T) {
 }
 
 func TestHID_CHR4822_APageGetsWhatTheListenerChooses(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesPad(s)
 	hidPlugged(t, s, pad(t))
@@ -173,6 +180,7 @@ func TestHID_CHR4822_APageGetsWhatTheListenerChooses(t *testing.T) {
 }
 
 func TestHID_APageGetsNothing(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	hidPlugged(t, s, pad(t))
 	t.Run("CHR-4804 without a listener", func(t *testing.T) { does(t, page, noHID, "[]") })
@@ -199,6 +207,7 @@ func TestHID_APageGetsNothing(t *testing.T) {
 }
 
 func TestHID_CHR4887_FiltersSayWhatIsListed(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	for i := range 3 {
 		device := pad(t)
@@ -235,6 +244,7 @@ func TestHID_CHR4887_FiltersSayWhatIsListed(t *testing.T) {
 }
 
 func TestHID_CX28_InterfacesOfADeviceAreChosenTogether(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	for range 2 {
 		device := pad(t)
@@ -253,6 +263,7 @@ func TestHID_CX28_InterfacesOfADeviceAreChosenTogether(t *testing.T) {
 }
 
 func TestHID_CX23_ALateAnswerStillGrants(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	hidPlugged(t, s, pad(t))
 	asked := make(chan *SelectHIDDeviceEvent, 1)
@@ -264,6 +275,7 @@ func TestHID_CX23_ALateAnswerStillGrants(t *testing.T) {
 }
 
 func TestHID_CX29_DevicesComeAndGoAlsoAfterTheChoice(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesPad(s)
 	hidPlugged(t, s, pad(t))
@@ -285,6 +297,7 @@ func TestHID_CX29_DevicesComeAndGoAlsoAfterTheChoice(t *testing.T) {
 }
 
 func TestHID_CHR4931_APageForgetsADevice(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesPad(s)
 	hidPlugged(t, s, pad(t))
@@ -296,6 +309,7 @@ func TestHID_CHR4931_APageForgetsADevice(t *testing.T) {
 }
 
 func TestDevicePermissionHandler_SaysWhichHIDDevicesAPageHas(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesPad(s)
 	hidPlugged(t, s, pad(t))

@@ -76,6 +76,7 @@ const (
 )
 
 func TestSerial_APageTalksToAPort(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	plugged(t, s, loopback())
@@ -95,6 +96,7 @@ func TestSerial_APageTalksToAPort(t *testing.T) {
 }
 
 func TestSerial_LargeAmountsGoThroughWithoutLoss(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	plugged(t, s, loopback())
@@ -115,6 +117,7 @@ func TestSerial_LargeAmountsGoThroughWithoutLoss(t *testing.T) {
 }
 
 func TestSerial_ByobReadersGetWhatTheyHaveRoomFor(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	device := plugged(t, s, scale)
@@ -130,6 +133,7 @@ func TestSerial_ByobReadersGetWhatTheyHaveRoomFor(t *testing.T) {
 }
 
 func TestSerial_TheOptionsArriveAtTheDevice(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	device := plugged(t, s, scale)
@@ -144,6 +148,7 @@ func TestSerial_TheOptionsArriveAtTheDevice(t *testing.T) {
 }
 
 func TestSerial_ErrorsAreChromiums(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	plugged(t, s, scale)
@@ -177,6 +182,7 @@ func TestSerial_ErrorsAreChromiums(t *testing.T) {
 }
 
 func TestSerial_APortThatIsUnpluggedEndsWhatReads(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	device := plugged(t, s, scale)
@@ -207,6 +213,7 @@ func TestSerial_APortThatIsUnpluggedEndsWhatReads(t *testing.T) {
 }
 
 func TestSerial_CHR4223_CHR4241_APageGetsWhatTheListenerChooses(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	plugged(t, s, scale)
@@ -222,6 +229,7 @@ func TestSerial_CHR4223_CHR4241_APageGetsWhatTheListenerChooses(t *testing.T) {
 }
 
 func TestSerial_APageGetsNothing(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	plugged(t, s, scale)
 	does(t, page, requestPort, noPort)
@@ -262,6 +270,7 @@ func TestSerial_APageGetsNothing(t *testing.T) {
 }
 
 func TestSerial_CX33_PortsAreSortedByNameAndHaveTextsForNumbers(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	for _, name := range []string{"ttyV2", "ttyV0", "ttyV1"} {
 		port := scale
@@ -288,6 +297,7 @@ func TestSerial_CX33_PortsAreSortedByNameAndHaveTextsForNumbers(t *testing.T) {
 }
 
 func TestSerial_CX26_AnAnswerIsGivenOnce(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	plugged(t, s, scale)
 	again := make(chan error, 1)
@@ -303,6 +313,7 @@ func TestSerial_CX26_AnAnswerIsGivenOnce(t *testing.T) {
 }
 
 func TestSerial_CX23_ALateAnswerStillGrants(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	plugged(t, s, scale)
 	events := make(chan *SelectSerialPortEvent, 1)
@@ -314,6 +325,7 @@ func TestSerial_CX23_ALateAnswerStillGrants(t *testing.T) {
 }
 
 func TestSerial_AnAnswerMayTakeItsTime(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	plugged(t, s, scale)
 	events := make(chan *SelectSerialPortEvent, 2)
@@ -343,6 +355,7 @@ func TestSerial_AnAnswerMayTakeItsTime(t *testing.T) {
 }
 
 func TestSerial_PortsComeAndGoWhileAPageAsks(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	plugged(t, s, scale)
 	asked := make(chan *SelectSerialPortEvent, 1)
@@ -379,6 +392,7 @@ func TestSerial_PortsComeAndGoWhileAPageAsks(t *testing.T) {
 }
 
 func TestSerial_CHR4259_APageForgetsAPort(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	plugged(t, s, scale)
@@ -394,6 +408,7 @@ func TestSerial_CHR4259_APageForgetsAPort(t *testing.T) {
 }
 
 func TestSerial_RevokedPortsAreClosed(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	device := plugged(t, s, scale)
@@ -411,6 +426,7 @@ func TestSerial_RevokedPortsAreClosed(t *testing.T) {
 }
 
 func TestSerial_APortIsClosedWithItsDocument(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	device := plugged(t, s, scale)
@@ -424,6 +440,7 @@ func TestSerial_APortIsClosedWithItsDocument(t *testing.T) {
 }
 
 func TestDevicePermissionHandler_SaysWhichPortsAPageHas(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	plugged(t, s, scale)
@@ -460,6 +477,7 @@ func TestDevicePermissionHandler_SaysWhichPortsAPageHas(t *testing.T) {
 }
 
 func TestSerial_TwoSessionsOfOppositeSettings(t *testing.T) {
+	t.Parallel()
 	yes, no := namedSession(t, "yes"), namedSession(t, "no")
 	for _, s := range []*Session{yes, no} {
 		plugged(t, s, loopback())
@@ -476,6 +494,7 @@ func TestSerial_TwoSessionsOfOppositeSettings(t *testing.T) {
 }
 
 func TestSerial_WhatAPageSendsArrivesAtTheProgram(t *testing.T) {
+	t.Parallel()
 	s, page := devicePage(t)
 	choosesScale(s)
 	device := plugged(t, s, scale)

@@ -45,6 +45,7 @@ func usbChooses(s *Session) {
 }
 
 func TestUSB_APageTalksToADevice(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	g := bus.plug(t, "Gadget", "A1")
@@ -98,6 +99,7 @@ func TestUSB_APageTalksToADevice(t *testing.T) {
 }
 
 func TestUSB_LargeTransfersArriveWhole(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	bus.plug(t, "Gadget", "A1")
@@ -110,6 +112,7 @@ func TestUSB_LargeTransfersArriveWhole(t *testing.T) {
 }
 
 func TestUSB_ADeviceIsDescribedAsChromiumDoes(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	bus.plug(t, "Gadget", "")
@@ -129,6 +132,7 @@ func TestUSB_ADeviceIsDescribedAsChromiumDoes(t *testing.T) {
 }
 
 func TestUSB_ErrorsAreChromiums(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	bus.plug(t, "Gadget", "A1")
@@ -226,6 +230,7 @@ func TestUSB_ErrorsAreChromiums(t *testing.T) {
 }
 
 func TestUSB_CHR5028_WithoutAListenerAPageGetsNothing(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	bus.plug(t, "Gadget", "A1")
 	usbDoes(t, page, usbRequest, usbNothing)
@@ -248,6 +253,7 @@ func TestUSB_CHR5028_WithoutAListenerAPageGetsNothing(t *testing.T) {
 }
 
 func TestUSB_CHR5034_ACheckHandlerThatDeniesIsAskedFirst(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	bus.plug(t, "Gadget", "A1")
 	asked, checked := make(chan bool, 1), make(chan PermissionCheck, 10)
@@ -268,6 +274,7 @@ func TestUSB_CHR5034_ACheckHandlerThatDeniesIsAskedFirst(t *testing.T) {
 }
 
 func TestUSB_APageGetsWhatTheListenerChooses(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	for _, name := range []string{"First", "Second"} {
 		bus.plug(t, name, name)
@@ -300,6 +307,7 @@ func TestUSB_APageGetsWhatTheListenerChooses(t *testing.T) {
 }
 
 func TestUSB_CX101_ALateAnswerGrantsNothing(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	bus.plug(t, "Gadget", "A1")
 	asked := make(chan *SelectUSBDeviceEvent, 1)
@@ -324,6 +332,7 @@ func TestUSB_CX101_ALateAnswerGrantsNothing(t *testing.T) {
 }
 
 func TestUSB_CX36_ListenersLearnOfAllThatAreUnplugged(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	bus.plug(t, "Gadget", "A1")
 	other := bus.plug(t, "Other", "B1")
@@ -354,6 +363,7 @@ func TestUSB_CX36_ListenersLearnOfAllThatAreUnplugged(t *testing.T) {
 }
 
 func TestUSB_CHR5117_APageForgetsADevice(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	g := bus.plug(t, "Gadget", "A1")
@@ -371,6 +381,7 @@ func TestUSB_CHR5117_APageForgetsADevice(t *testing.T) {
 }
 
 func TestUSB_CHR5081_ThePermissionHandlerSaysWhichDevicesAPageHas(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	bus.plug(t, "Gadget", "A1")
@@ -395,6 +406,7 @@ func TestUSB_CHR5081_ThePermissionHandlerSaysWhichDevicesAPageHas(t *testing.T) 
 }
 
 func TestUSB_ProtectedClassesAreKeptFromPages(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	g := bus.plug(t, "Gadget", "A1")
@@ -436,6 +448,7 @@ func TestUSB_ProtectedClassesAreKeptFromPages(t *testing.T) {
 }
 
 func TestUSB_ADeviceThatIsUnpluggedEndsWhatWaits(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	g := bus.plug(t, "Gadget", "A1")
@@ -470,6 +483,7 @@ func TestUSB_ADeviceThatIsUnpluggedEndsWhatWaits(t *testing.T) {
 }
 
 func TestUSB_WhatIsUnderWayEndsWhenAPageClosesOrReleases(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	bus.plug(t, "Gadget", "A1")
@@ -482,6 +496,7 @@ func TestUSB_WhatIsUnderWayEndsWhenAPageClosesOrReleases(t *testing.T) {
 }
 
 func TestUSB_TransfersAreDoneInTheOrderInWhichAPageAsks(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	bus.plug(t, "Gadget", "A1")
@@ -495,6 +510,7 @@ func TestUSB_TransfersAreDoneInTheOrderInWhichAPageAsks(t *testing.T) {
 }
 
 func TestUSB_DevicesAreClosedWithTheirDocument(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	g := bus.plug(t, "Gadget", "A1")
@@ -507,6 +523,7 @@ func TestUSB_DevicesAreClosedWithTheirDocument(t *testing.T) {
 }
 
 func TestUSB_RevokedDevicesAreClosed(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	g := bus.plug(t, "Gadget", "A1")
@@ -525,6 +542,7 @@ func TestUSB_RevokedDevicesAreClosed(t *testing.T) {
 }
 
 func TestUSB_TwoSessionsOfOppositeSettings(t *testing.T) {
+	t.Parallel()
 	yes, no := namedSession(t, "yes"), namedSession(t, "no")
 	for _, s := range []*Session{yes, no} {
 		usbBusOf(s).plug(t, "Gadget", "A1")
@@ -548,6 +566,7 @@ func usbResponds(t testing.TB, host, body string, headers ...string) string {
 }
 
 func TestUSB_FramesOfOtherSitesNeedThePagesLeave(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	g := usbBusOf(s).plug(t, "Gadget", "A1")
 	asked := make(chan *SelectUSBDeviceEvent, 1)
@@ -572,6 +591,7 @@ func TestUSB_FramesOfOtherSitesNeedThePagesLeave(t *testing.T) {
 }
 
 func TestUSB_WorkersUseWhatTheirPageWasGiven(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	g := bus.plug(t, "Gadget", "A1")
@@ -592,6 +612,7 @@ func TestUSB_WorkersUseWhatTheirPageWasGiven(t *testing.T) {
 }
 
 func TestUSB_WorksUnderAStrictContentSecurityPolicy(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	usbChooses(s)
 	usbBusOf(s).plug(t, "Gadget", "A1")
@@ -604,6 +625,7 @@ func TestUSB_WorksUnderAStrictContentSecurityPolicy(t *testing.T) {
 }
 
 func TestUSB_InsecurePagesHaveNone(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	usbChooses(s)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/"))
@@ -612,6 +634,7 @@ func TestUSB_InsecurePagesHaveNone(t *testing.T) {
 
 // What a page says that does not keep to the script.
 func TestUSB_NoPageReachesWhatItWasNotGiven(t *testing.T) {
+	t.Parallel()
 	s, page, bus := usbPageOf(t)
 	usbChooses(s)
 	mine, other := bus.plug(t, "Gadget", "A1"), bus.plug(t, "Other", "B1")

@@ -74,6 +74,7 @@ func TestDisplayMedia_CHR2974_IsNotSupportedWithoutAHandler(t *testing.T) {
 }
 
 func TestDisplayMedia_ChromiumRefusesWhatIsWrongWithACall(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	server := permissionServer(t)
 	s.SetDisplayMediaRequestHandler(func(context.Context, DisplayMediaRequest) (DisplayMedia, error) {
@@ -136,6 +137,7 @@ func TestDisplayMedia_MED0028_MED0333_MED0356_MED0382_CapturesThePageThatTheHand
 }
 
 func TestDisplayMedia_TwoSessionsDoOppositeThings(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	one, other := namedSession(t, "one"), namedSession(t, "other")
 	red, blue := displayPage(t, one, server, "red"), displayPage(t, other, server, "blue")
@@ -154,6 +156,7 @@ func TestDisplayMedia_TwoSessionsDoOppositeThings(t *testing.T) {
 }
 
 func TestDisplayMedia_ObeysConstraints(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := displayPage(t, s, permissionServer(t), "red")
 	s.SetDisplayMediaRequestHandler(shows(page))
@@ -166,6 +169,7 @@ func TestDisplayMedia_ObeysConstraints(t *testing.T) {
 }
 
 func TestDisplayMedia_TheSoundCanBeThatOfAnotherPage(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	server := permissionServer(t)
 	red, blue := displayPage(t, s, server, "red"), displayPage(t, s, server, "blue")
@@ -183,6 +187,7 @@ func TestDisplayMedia_TheSoundCanBeThatOfAnotherPage(t *testing.T) {
 }
 
 func TestDisplayMedia_MED0180_MED0209_MED0264_AVideoIsNeeded(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := displayPage(t, s, permissionServer(t), "red")
 	for options, answer := range map[string]DisplayMedia{"": {Audio: page}, "{audio: true}": {Audio: page}, "{video: true}": {}} {
@@ -200,6 +205,7 @@ func TestDisplayMedia_MED0180_MED0209_MED0264_AVideoIsNeeded(t *testing.T) {
 }
 
 func TestDisplayMedia_MED0111_MED0292_ASourceThatCannotBeCaptured(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	server := permissionServer(t)
 	red, blue := displayPage(t, s, server, "red"), displayPage(t, s, server, "blue")
@@ -225,6 +231,7 @@ func TestDisplayMedia_MED0111_MED0292_ASourceThatCannotBeCaptured(t *testing.T) 
 }
 
 func TestDisplayMedia_AHandlerThatSaysNo(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := displayPage(t, s, permissionServer(t), "red")
 	const denied = "NotAllowedError: Permission denied"
@@ -240,6 +247,7 @@ func TestDisplayMedia_AHandlerThatSaysNo(t *testing.T) {
 }
 
 func TestDisplayMedia_MED0534_AHandlerCanBeRemoved(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := displayPage(t, s, permissionServer(t), "red")
 	s.SetDisplayMediaRequestHandler(shows(page))
@@ -250,6 +258,7 @@ func TestDisplayMedia_MED0534_AHandlerCanBeRemoved(t *testing.T) {
 }
 
 func TestDisplayMedia_ThePermissionIsAskedForFirst(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := displayPage(t, s, permissionServer(t), "red")
 	granted, refused := grants(PermissionMedia), grants()
@@ -273,6 +282,7 @@ func TestDisplayMedia_ThePermissionIsAskedForFirst(t *testing.T) {
 }
 
 func TestDisplayMedia_ATrackGoesOnWhenItsSourceNavigatesAndEndsWhenItCloses(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	server := permissionServer(t)
 	red, blue := displayPage(t, s, server, "red"), displayPage(t, s, server, "blue")
@@ -286,6 +296,7 @@ func TestDisplayMedia_ATrackGoesOnWhenItsSourceNavigatesAndEndsWhenItCloses(t *t
 }
 
 func TestDisplayMedia_ARequestEndsWithItsDocument(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	server := permissionServer(t)
 	page, blue := displayPage(t, s, server, "red"), displayPage(t, s, server, "blue")
@@ -310,6 +321,7 @@ func TestDisplayMedia_ARequestEndsWithItsDocument(t *testing.T) {
 }
 
 func TestDisplayMedia_WhatGoesRoundTheScriptIsRefused(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	server := permissionServer(t)
 	page := displayPage(t, s, server, "red")

@@ -78,6 +78,7 @@ var serviceWorker = async () => {
 func near(got, asked, share float64) bool { return math.Abs(got-asked) <= asked*share }
 
 func TestNetworkEmulation_HoldsInPagesAndWorkersOfItsSessionOnly(t *testing.T) {
+	t.Parallel()
 	server := emulationServer(t)
 	slow, fast := namedSession(t, "slow"), namedSession(t, "fast")
 	e := NetworkEmulation{Latency: 150 * time.Millisecond, DownloadThroughput: 200_000, UploadThroughput: 100_000}
@@ -122,6 +123,7 @@ func TestNetworkEmulation_HoldsInPagesAndWorkersOfItsSessionOnly(t *testing.T) {
 }
 
 func TestNetworkEmulation_Offline(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	s, other := namedSession(t, "offline"), namedSession(t, "online")
 	page, control := testPage(t, s, server.URL("a.test", "/")), testPage(t, other, server.URL("a.test", "/"))
@@ -146,6 +148,7 @@ func TestNetworkEmulation_Offline(t *testing.T) {
 }
 
 func TestNetworkEmulation_CHR3449_TellsNavigatorConnection(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	s := memorySession(t)
 	page := testPage(t, s, server.URL("a.test", "/"))
@@ -156,6 +159,7 @@ func TestNetworkEmulation_CHR3449_TellsNavigatorConnection(t *testing.T) {
 }
 
 func TestNetworkEmulation_SlowsWebSockets(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	s := memorySession(t)
 	page := testPage(t, s, server.URL("a.test", "/"))
@@ -169,6 +173,7 @@ func TestNetworkEmulation_SlowsWebSockets(t *testing.T) {
 }
 
 func TestNetworkEmulation_RefusesWhatIsNoNetwork(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	for _, e := range []NetworkEmulation{{Latency: -1}, {DownloadThroughput: -1}, {UploadThroughput: -1}, {PacketLoss: 101}, {DownloadThroughput: math.NaN()}, {UploadThroughput: math.Inf(1)}} {
 		if err := s.EnableNetworkEmulation(testContext(t), e); !errors.As(err, new(*InvalidArgumentError)) {

@@ -77,6 +77,7 @@ func wantNetError(t testing.TB, err error, code NetError) {
 }
 
 func TestFetch_NET1667_UploadsAndReadsBodies(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), fixture.New(t)
 	server.Handle("/back", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	_, body := fetched(t, s, fetchRequest(t, "POST", server.URL("127.0.0.1", "/back"), strings.NewReader("anyone there?")), FetchOptions{})
@@ -110,6 +111,7 @@ func (c *countingReader) Read(b []byte) (int, error) {
 }
 
 func TestFetch_StreamsBothWays(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), fixture.New(t)
 	const size = 64 << 20
 	server.Handle("/hash", func(w http.ResponseWriter, r *http.Request) {
@@ -149,6 +151,7 @@ func TestFetch_StreamsBothWays(t *testing.T) {
 }
 
 func TestFetch_NET1706_FollowsRedirects(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	elsewhere := server.URL("localhost", "/small")
 	redirect := func(to, status string) string {
@@ -192,6 +195,7 @@ func TestFetch_NET1706_FollowsRedirects(t *testing.T) {
 }
 
 func TestFetch_NET1756_BodyThatIsCutOffIsAnError(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), fixture.New(t)
 	server.Handle("/cut", func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "chunk")
@@ -203,6 +207,7 @@ func TestFetch_NET1756_BodyThatIsCutOffIsAnError(t *testing.T) {
 }
 
 func TestFetch_ErrorsHaveChromiumsNames(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	for url, code := range map[string]NetError{
 		"http://name.invalid/":                          netNameNotResolved,
@@ -329,6 +334,7 @@ func TestFetch_NSE0675_HasTheCookiesOfItsSession(t *testing.T) {
 }
 
 func TestFetch_NSE0311_EachHopOfARedirectHasItsOwnCookies(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	for _, host := range []string{"127.0.0.1", "localhost"} {
 		setCookie(t, s, CookieDetails{URL: server.URL(host, "/"), Name: "host", Value: host})
@@ -340,6 +346,7 @@ func TestFetch_NSE0311_EachHopOfARedirectHasItsOwnCookies(t *testing.T) {
 }
 
 func TestFetch_UTL1102_CacheModesReachTheServer(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	for _, c := range []struct{ id, mode, header string }{
 		{"UTL-1102", "no-store", "no-cache"}, {"UTL-1142", "no-cache", "max-age=0"}, {"UTL-1222", "reload", "no-cache"}, {"the default", "", ""},
@@ -367,6 +374,7 @@ func TestFetch_UTL1102_CacheModesReachTheServer(t *testing.T) {
 }
 
 func TestFetch_PagesAndFetchShareCookies(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	fetchedText(t, s, server.URL("127.0.0.1", "/set-cookie?made=byfetch"))
 	page := testPage(t, s, server.URL("127.0.0.1", "/"))
@@ -376,6 +384,7 @@ func TestFetch_PagesAndFetchShareCookies(t *testing.T) {
 }
 
 func TestFetch_NCP0011_ReadsFiles(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	path := filepath.Join(t.TempDir(), "a file.txt")
 	if err := os.WriteFile(path, []byte("of the disk"), 0o600); err != nil {
@@ -413,6 +422,7 @@ func TestFetch_NET1938_WorksAfterChromiumHasCrashed(t *testing.T) {
 }
 
 func TestFetch_NSE0700_PassesTheListenersOfWebRequest(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	cancel := func(context.Context, *BeforeRequestDetails) BeforeRequestResult {
 		return BeforeRequestResult{Cancel: true}
@@ -515,6 +525,7 @@ func TestFetch_NSE0700_PassesTheListenersOfWebRequest(t *testing.T) {
 }
 
 func TestFetch_CookiesThatAHopSetsAreThoseOfTheNext(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), fixture.New(t)
 	server.Handle("/login", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Set-Cookie", "sid=new; Path=/")
@@ -529,6 +540,7 @@ func TestFetch_CookiesThatAHopSetsAreThoseOfTheNext(t *testing.T) {
 }
 
 func TestFetch_ListenerThatWaitsHoldsNobody(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	release, asked := make(chan struct{}), make(chan struct{}, 1)
 	defer close(release)
@@ -548,6 +560,7 @@ func TestFetch_ListenerThatWaitsHoldsNobody(t *testing.T) {
 }
 
 func TestFetch_RedirectOfAListenerKeepsAStreamedBody(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), fixture.New(t)
 	server.Handle("/back", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	listens(t)(s.WebRequest().OnBeforeRequest(WebRequestFilter{URLs: []string{"*://*/first"}}, func(context.Context, *BeforeRequestDetails) BeforeRequestResult {
@@ -559,6 +572,7 @@ func TestFetch_RedirectOfAListenerKeepsAStreamedBody(t *testing.T) {
 }
 
 func TestFetch_RefusesWhatIsNoRequest(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	var invalid *InvalidArgumentError
 	for _, r := range []*http.Request{nil, {}} {

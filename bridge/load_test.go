@@ -619,6 +619,7 @@ func TestLoad_ContextThatEndsEndsEachWait(t *testing.T) {
 }
 
 func TestLoadURL_PostsAndAddsHeaders(t *testing.T) {
+	t.Parallel()
 	ctx, server := testContext(t), sharedServer(t)
 	page := testPage(t, memorySession(t), "")
 	type echo struct {

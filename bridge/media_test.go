@@ -34,6 +34,7 @@ const (
 )
 
 func TestMedia_CamerasAndMicrophones(t *testing.T) {
+	t.Parallel()
 	s := mediaSession(t)
 	server := permissionServer(t)
 	page := testPage(t, s, html(server, "a.localhost", ""))

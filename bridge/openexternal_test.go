@@ -111,6 +111,7 @@ func TestOpenExternal_EachWayOfNavigatingIsAskedForAndOpened(t *testing.T) {
 }
 
 func TestOpenExternal_TheDocumentThatNavigatesAsks(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	desk := externalDeskOf(s, true)
 	server := sharedServer(t)
@@ -138,6 +139,7 @@ func TestOpenExternal_TheDocumentThatNavigatesAsks(t *testing.T) {
 // Chromium does not say who makes a frame navigate: a policy that trusts its document
 // trusts no other.
 func TestOpenExternal_ATrustedDocumentIsNotAskedForAnother(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	server := sharedServer(t)
 	serveHTML(server, "/trusted", "<!doctype html>trusted")
@@ -172,6 +174,7 @@ func TestOpenExternal_ATrustedDocumentIsNotAskedForAnother(t *testing.T) {
 }
 
 func TestOpenExternal_WVW1020_APageThatNavigatesAsks(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	desk := externalDeskOf(s, false)
 	page := externalPage(t, s, "")
@@ -191,6 +194,7 @@ func externalSandboxed(sandbox string) string {
 }
 
 func TestOpenExternal_CHR5194_ASandboxedFrameIsBlocked(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	desk := externalDeskOf(s, true)
 	server, around := sharedServer(t), "/external/"+rand.Text()
@@ -243,6 +247,7 @@ func externalSettled(t testing.TB, s *Session) {
 }
 
 func TestOpenExternal_CHR5194_WithoutAListenerToTheConsole(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	desk := externalDeskOf(s, true)
 	page := externalPage(t, s, "")
@@ -265,6 +270,7 @@ func TestOpenExternal_CHR5194_WithoutAListenerToTheConsole(t *testing.T) {
 }
 
 func TestOpenExternal_PagesThatDoNotNavigateSoAreNotListenedTo(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	desk := externalDeskOf(s, true)
 	page := externalPage(t, s, `<iframe src="/page/inner"></iframe>`)
@@ -306,6 +312,7 @@ func externalListeners(s *Session) int {
 }
 
 func TestOpenExternal_CHR5202_CHR5219_ASandboxedFrameThatMayAsks(t *testing.T) {
+	t.Parallel()
 	for _, allow := range []string{"allow-top-navigation-to-custom-protocols", "allow-popups", "allow-top-navigation"} {
 		t.Run(map[string]string{"allow-popups": "CHR-5219 ", "allow-top-navigation-to-custom-protocols": "CHR-5202 "}[allow]+allow, func(t *testing.T) {
 			s := memorySession(t)
@@ -323,6 +330,7 @@ func TestOpenExternal_CHR5202_CHR5219_ASandboxedFrameThatMayAsks(t *testing.T) {
 }
 
 func TestOpenExternal_TwoSessionsAnswerOpposite(t *testing.T) {
+	t.Parallel()
 	yes, no := namedSession(t, "yes"), namedSession(t, "no")
 	granting, refusing := externalDeskOf(yes, true), externalDeskOf(no, false)
 	open, shut := externalPage(t, yes, ""), externalPage(t, no, "")
@@ -341,6 +349,7 @@ func TestOpenExternal_TwoSessionsAnswerOpposite(t *testing.T) {
 }
 
 func TestOpenExternal_WithoutAHandlerItIsGrantedAndAPolicyDecidesByOrigin(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	decisions := events(s.PermissionDecisions(testContext(t)))
 	page := externalPage(t, s, "")
@@ -427,6 +436,7 @@ func TestOpenExternal_HandlersThatFailEndNothing(t *testing.T) {
 }
 
 func TestOpenExternal_ARequestDiesWithItsPage(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	asked, ended := make(chan PermissionRequest, 1), make(chan error, 1)
 	s.SetPermissionRequestHandler(func(ctx context.Context, r PermissionRequest) bool {
@@ -508,6 +518,7 @@ func TestOpenExternal_AFloodIsBounded(t *testing.T) {
 }
 
 func TestOpenExternal_ALongURLArrivesWhole(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	desk := externalDeskOf(s, true)
 	page := externalPage(t, s, "")
@@ -522,6 +533,7 @@ func TestOpenExternal_ALongURLArrivesWhole(t *testing.T) {
 }
 
 func TestOpenExternal_WhatIsNotForOtherProgramsIsNeverAskedFor(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	desk := externalDeskOf(s, true)
 	if err := s.Protocol().Handle("registered", func(*http.Request) (*http.Response, error) { return nil, errors.New("none") }); err != nil {

@@ -72,6 +72,7 @@ func (c *checking) of(fits func(PermissionCheck) bool) []PermissionCheck {
 const early = `self.seen = [Notification.permission]; self.later = Promise.all(["geolocation", "notifications"].map(name => navigator.permissions.query({name}).then(s => s.state))).then(all => [...seen, ...all].join());`
 
 func TestPermissionChecks_TheFirstScriptOfADocumentSeesTheAnswer(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	open, shut := namedSession(t, "open"), namedSession(t, "shut")
 	yes, no := &checking{takes: 50 * time.Millisecond, origins: []string{"http://yes."}}, &checking{takes: 50 * time.Millisecond, origins: []string{"http://no."}}
@@ -142,6 +143,7 @@ func loaded(t testing.TB, page *WebContents, address string) {
 }
 
 func TestPermissionChecks_CX11_NeverYieldPrompt(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	s.SetPermissionCheckHandler(func(context.Context, PermissionCheck) bool { return false })
 	page := testPage(t, s, html(permissionServer(t), "a.localhost", script(early)))
@@ -156,6 +158,7 @@ func TestPermissionChecks_CX11_NeverYieldPrompt(t *testing.T) {
 }
 
 func TestPermissionChecks_CX15_AHandlerThatPanicsSaysNo(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	s.SetPermissionCheckHandler(func(context.Context, PermissionCheck) bool { panic("a handler's mistake") })
 	page := testPage(t, s, html(permissionServer(t), "a.localhost", script(early)))
@@ -163,6 +166,7 @@ func TestPermissionChecks_CX15_AHandlerThatPanicsSaysNo(t *testing.T) {
 }
 
 func TestPermissionChecks_SES1953_TellWhoAsks(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	c := &checking{origins: []string{"http://a."}}
@@ -178,6 +182,7 @@ func TestPermissionChecks_SES1953_TellWhoAsks(t *testing.T) {
 }
 
 func TestPermissionChecks_SES1992_TellOfFramesOfOtherSites(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	c := &checking{origins: []string{"http://b."}}
@@ -194,6 +199,7 @@ func TestPermissionChecks_SES1992_TellOfFramesOfOtherSites(t *testing.T) {
 }
 
 func TestPermissionChecks_CX21_OfWorkersHaveNoPage(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	c := &checking{origins: []string{"http://a."}}
@@ -231,6 +237,7 @@ func TestPermissionChecks_CX21_OfWorkersHaveNoPage(t *testing.T) {
 }
 
 func TestPermissionChecks_PagesHearOfAChange(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	c := &checking{origins: []string{"http://a."}}
@@ -247,6 +254,7 @@ func TestPermissionChecks_PagesHearOfAChange(t *testing.T) {
 }
 
 func TestPermissionChecks_APageThatStandsStillGoesOnWithAnotherHandler(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	asked := make(chan bool, 100)
@@ -268,6 +276,7 @@ func TestPermissionChecks_APageThatStandsStillGoesOnWithAnotherHandler(t *testin
 }
 
 func TestPermissionChecks_CHR2812_TheIdleDetectorStarts(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	var allowed atomic.Bool
@@ -283,6 +292,7 @@ func TestPermissionChecks_CHR2812_TheIdleDetectorStarts(t *testing.T) {
 }
 
 func TestPermissionChecks_CHR2626_CHR2643_CHR2660_StorageAccess(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	var only Permission
@@ -299,6 +309,7 @@ func TestPermissionChecks_CHR2626_CHR2643_CHR2660_StorageAccess(t *testing.T) {
 }
 
 func TestPermissionChecks_AreForgottenWithTheHandler(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	s.SetPermissionCheckHandler(func(context.Context, PermissionCheck) bool { return false })
@@ -313,6 +324,7 @@ func TestPermissionChecks_AreForgottenWithTheHandler(t *testing.T) {
 
 // Chromium stops no script of a document that is about to go.
 func TestPermissionChecks_ADocumentThatGoesIsNotToldMore(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	s.SetPermissionCheckHandler(func(context.Context, PermissionCheck) bool { return false })

@@ -145,6 +145,7 @@ func TestPermissionGrants_OutliveTheBrowser(t *testing.T) {
 }
 
 func TestPermissionGrants_HoldForWhoRemembersThem(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	a := strings.TrimSuffix(server.URL("a.localhost", "/"), "/")
 	s, forgetful := namedSession(t, "remembers"), namedSession(t, "forgets")
@@ -206,6 +207,7 @@ func TestPermissionGrants_HoldForWhoRemembersThem(t *testing.T) {
 }
 
 func TestPermissionGrants_BelongToTheFrameThatAsked(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	g := grants(PermissionPersistentStorage)
@@ -225,6 +227,7 @@ func TestPermissionGrants_BelongToTheFrameThatAsked(t *testing.T) {
 }
 
 func TestPermissionGrants_AnswersForTheMomentAreNotRemembered(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	g := grants(PermissionFullscreen, PermissionPointerLock)
@@ -267,6 +270,7 @@ const (
 )
 
 func TestPermissionGrants_RevokingEndsWhatDocumentsDo(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	b := grantsBrowser(t, server, "", nil)
 	s, untouched := grantsSession(t, b, "revoked"), grantsSession(t, b, "untouched")
@@ -350,6 +354,7 @@ func TestPermissionGrants_RevokingEndsWhatDocumentsDo(t *testing.T) {
 }
 
 func TestPermissionGrants_AMicrophoneIsNoCamera(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := grantsSession(t, grantsBrowser(t, server, "", nil), "memory")
 	g := grants(PermissionMedia)
@@ -386,6 +391,7 @@ func TestPermissionGrants_AMicrophoneIsNoCamera(t *testing.T) {
 }
 
 func TestPermissionGrants_AnswerChecksWhereAPolicyAsks(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	g := grants(PermissionNotifications, PermissionPersistentStorage)
@@ -422,6 +428,7 @@ func TestPermissionGrants_AnswerChecksWhereAPolicyAsks(t *testing.T) {
 }
 
 func TestPermissionGrants_NoGrantEscapesARevocation(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	remembering(t, s, grants().handle)
 	const origin = "https://a.test"

@@ -9,6 +9,7 @@ import (
 )
 
 func TestPermissionPolicy_AnswersByTheOrigin(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	a, b := namedSession(t, "a"), namedSession(t, "b")
 	rule := func(host string) []permissions.Rule {
@@ -30,6 +31,7 @@ func TestPermissionPolicy_AnswersByTheOrigin(t *testing.T) {
 }
 
 func TestPermissionPolicy_WhatItLeavesOpenIsForTheHandlers(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	policy := &permissions.Policy{Deny: []permissions.Rule{{Origin: "*", Permissions: []permissions.Permission{PermissionClipboardRead}}}, Default: permissions.Ask}

@@ -41,6 +41,7 @@ func beginCall(t testing.TB, in Evaluator, call string) {
 }
 
 func TestPermissionRequests_CX13_WaitForEverAndEndWithTheirDocument(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	requests := make(chan pending, 10)
@@ -61,6 +62,7 @@ func TestPermissionRequests_CX13_WaitForEverAndEndWithTheirDocument(t *testing.T
 }
 
 func TestPermissionRequests_SES1879_AreDeniedWhenTheHandlerIsRemoved(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	s.SetPermissionRequestHandler(func(ctx context.Context, r PermissionRequest) bool {
@@ -74,6 +76,7 @@ func TestPermissionRequests_SES1879_AreDeniedWhenTheHandlerIsRemoved(t *testing.
 }
 
 func TestPermissionRequests_AHandlerKeepsWhatItWasAskedWhenAnotherTakesItsPlace(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	requests := make(chan pending, 10)
@@ -89,6 +92,7 @@ func TestPermissionRequests_AHandlerKeepsWhatItWasAskedWhenAnotherTakesItsPlace(
 }
 
 func TestPermissionRequests_CX14_AHandlerThatPanicsLeavesThePageWaiting(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	panicked := make(chan bool, 1)
@@ -105,6 +109,7 @@ func TestPermissionRequests_CX14_AHandlerThatPanicsLeavesThePageWaiting(t *testi
 }
 
 func TestPermissionRequests_CX12_AreAnsweredOnce(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	requests := make(chan pending, 10)
@@ -124,6 +129,7 @@ func TestPermissionRequests_CX12_AreAnsweredOnce(t *testing.T) {
 }
 
 func TestPermissionRequests_CX22_HaveElectronsNames(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	g := grants(PermissionScreenWakeLock, PermissionPersistentStorage, PermissionLocalFonts, PermissionBackgroundSync)
@@ -146,6 +152,7 @@ func TestPermissionRequests_CX22_HaveElectronsNames(t *testing.T) {
 }
 
 func TestPermissionRequests_CHR1411_FilesOfTheOriginAreItsOwn(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	page := testPage(t, s, html(server, "a.localhost", ""))
@@ -165,6 +172,7 @@ func TestPermissionRequests_CHR1411_FilesOfTheOriginAreItsOwn(t *testing.T) {
 
 // Frames of two origins in one page, one of which may.
 func TestPermissionRequests_TwoFramesGetTheirOwnAnswersAtTheSameTime(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s, other := namedSession(t, "b"), namedSession(t, "a")
 	only := func(origin string) PermissionRequestHandler {
@@ -209,6 +217,7 @@ func TestPermissionRequests_TwoFramesGetTheirOwnAnswersAtTheSameTime(t *testing.
 }
 
 func TestPermissionRequests_AreAskedForInFramesPopupsAndBlankChildren(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	g := grants()
@@ -233,6 +242,7 @@ func TestPermissionRequests_AreAskedForInFramesPopupsAndBlankChildren(t *testing
 }
 
 func TestPermissionRequests_FramesOfEveryKindAreDenied(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	s.SetPermissionRequestHandler(grants().handle)
@@ -263,6 +273,7 @@ func TestPermissionRequests_FramesOfEveryKindAreDenied(t *testing.T) {
 
 // What a page tries to get past the script. Chromium itself denies it.
 func TestPermissionRequests_WhatGoesRoundTheScriptIsDenied(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	g := grants()
@@ -312,6 +323,7 @@ func TestPermissionRequests_WhatGoesRoundTheScriptIsDenied(t *testing.T) {
 }
 
 func TestPermissionRequests_APageDoesNotGetAtChromiumsOwnFunctions(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	s.SetPermissionRequestHandler(grants().handle)
@@ -361,6 +373,7 @@ func TestPermissionRequests_APageDoesNotGetAtChromiumsOwnFunctions(t *testing.T)
 
 // Where the answer is all there is, a page can neither see nor make it.
 func TestPermissionRequests_APageDoesNotGetAtAnswers(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	s.SetPermissionRequestHandler(grants().handle)
@@ -394,6 +407,7 @@ func TestPermissionRequests_APageDoesNotGetAtAnswers(t *testing.T) {
 }
 
 func TestPermissionRequests_WhoGetsIntoFullscreenOrPointerLockIsTakenOut(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	no, yes := namedSession(t, "no"), namedSession(t, "yes")
 	no.SetPermissionRequestHandler(grants().handle)
@@ -439,6 +453,7 @@ func TestPermissionRequests_WhoGetsIntoFullscreenOrPointerLockIsTakenOut(t *test
 }
 
 func TestPermissionRequests_AFrameInFullscreenMayStayThere(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	s.SetPermissionRequestHandler(grants(PermissionFullscreen).handle)
@@ -471,6 +486,7 @@ func TestPermissionRequests_AFrameInFullscreenMayStayThere(t *testing.T) {
 }
 
 func TestPermissionRequests_CX17_OneCallForEachPermission(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	requests := make(chan pending, 10)
@@ -490,6 +506,7 @@ func TestPermissionRequests_CX17_OneCallForEachPermission(t *testing.T) {
 }
 
 func TestPermissionRequests_AfterThePageComesBackFromTheCache(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	g := grants(PermissionPersistentStorage)
@@ -506,6 +523,7 @@ func TestPermissionRequests_AfterThePageComesBackFromTheCache(t *testing.T) {
 }
 
 func TestPermissionRequests_APageThatFloodsHasSomeAnswered(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	requests := make(chan pending, 2*maxQuestions)
@@ -530,6 +548,7 @@ func TestPermissionRequests_APageThatFloodsHasSomeAnswered(t *testing.T) {
 }
 
 func TestPermissionRequests_ABlankPopupHasItsOpenersOrigin(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	g := grants(PermissionClipboardRead)
@@ -546,6 +565,7 @@ func TestPermissionRequests_ABlankPopupHasItsOpenersOrigin(t *testing.T) {
 }
 
 func TestPermissionRequests_OpaqueOriginsAreNull(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	g := grants()
@@ -580,6 +600,7 @@ func releasesAll(t *testing.T, s *Session) {
 }
 
 func TestPermissionRequests_AGrantEndsWhateverThePageSays(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	s.SetPermissionRequestHandler(grants(PermissionClipboardRead).handle)
@@ -628,6 +649,7 @@ func pastScript(t testing.TB, page *WebContents, expression string) string {
 }
 
 func TestPermissionRequests_AYesIsNotKeptForLater(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	for _, c := range []struct {
 		permission  Permission
@@ -669,6 +691,7 @@ func grantsNow(s *Session) int {
 }
 
 func TestPermissionRequests_AnElementIsItsDocuments(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	g := grants(PermissionFullscreen, PermissionPointerLock)
@@ -701,6 +724,7 @@ func TestPermissionRequests_AnElementIsItsDocuments(t *testing.T) {
 }
 
 func TestPermissionRequests_WhoseFrameIsGoneAreRefused(t *testing.T) {
+	t.Parallel()
 	server := permissionServer(t)
 	s := memorySession(t)
 	s.SetPermissionRequestHandler(grants(PermissionPersistentStorage).handle)
@@ -731,6 +755,7 @@ func (f *followed) AfterFunc(func()) (stop func() bool) {
 }
 
 func TestPermissionRequests_LeaveNothingBehindInALongLivedDocument(t *testing.T) {
+	t.Parallel()
 	pages := memorySession(t).permissions.pages
 	life := &followed{Context: context.Background(), done: make(chan struct{})}
 	m := worldMessage{from: &worldContext{life: life}}

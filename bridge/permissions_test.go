@@ -116,6 +116,7 @@ var permissionCalls = []permissionCall{
 }
 
 func TestPermissions_EachRequestIsAnsweredByTheHandler(t *testing.T) {
+	t.Parallel()
 	yes, no, nobody := namedSession(t, "yes"), namedSession(t, "no"), namedSession(t, "nobody")
 	granted, refused := grants(), grants()
 	for _, c := range permissionCalls {
@@ -155,6 +156,7 @@ func TestPermissions_EachRequestIsAnsweredByTheHandler(t *testing.T) {
 }
 
 func TestPermissions_CHR0996_ALockedKeyboardKeepsEscapeForThePage(t *testing.T) {
+	t.Parallel()
 	for name, stays := range map[string]bool{"nobody": true, "yes": true, "no": false} {
 		t.Run(name, func(t *testing.T) {
 			s := namedSession(t, name)
@@ -189,6 +191,7 @@ func TestPermissions_CHR0996_ALockedKeyboardKeepsEscapeForThePage(t *testing.T) 
 // What these need is not in Chromium 156. When it is, the requests are asked for:
 // test it then.
 func TestPermissions_CHR2698_CHR2727_RequestStorageAccessForIsNotThere(t *testing.T) {
+	t.Parallel()
 	page := permissionPage(t, memorySession(t), "a.test")
 	want(t, page, `typeof document.requestStorageAccessFor + typeof navigator.mediaDevices.selectAudioOutput`, "undefinedundefined")
 }
@@ -199,6 +202,7 @@ func originOfPage(t testing.TB, page *WebContents) string {
 }
 
 func TestPermissions_CHR4496_PastingByCommandIsOff(t *testing.T) {
+	t.Parallel()
 	page := permissionPage(t, memorySession(t), "a.test")
 	const paste = `(async () => {
 		await navigator.clipboard.writeText("kept");
@@ -214,6 +218,7 @@ func TestPermissions_CHR4496_PastingByCommandIsOff(t *testing.T) {
 
 // Electron refuses what is neither null nor a function. Here the compiler does.
 func TestHandlers_CX20_NilIsNoHandler(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	s.SetPermissionRequestHandler(nil)
 	s.SetPermissionCheckHandler(nil)

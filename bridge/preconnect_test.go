@@ -52,6 +52,7 @@ func TestPreconnect_BRW3176_DoesNotHappenUnasked(t *testing.T) {
 }
 
 func TestPreconnects_CX91_AreFollowedByNobodyInASharedProcess(t *testing.T) {
+	t.Parallel()
 	server, hinted := fixture.New(t), fixture.New(t)
 	server.Handle("/hint", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -67,6 +68,7 @@ func TestPreconnects_CX91_AreFollowedByNobodyInASharedProcess(t *testing.T) {
 }
 
 func TestPreconnect_CX71_RefusesWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	for text, o := range map[string][]PreconnectOptions{
 		"Must pass non-empty valid url to session.preconnect.": {{}, {URL: "no url"}, {URL: "ftp://a.test/"}},
@@ -81,6 +83,7 @@ func TestPreconnect_CX71_RefusesWhatIsWrong(t *testing.T) {
 }
 
 func TestPreconnects_BRW3182_TellsOfHintsOfItsSession(t *testing.T) {
+	t.Parallel()
 	server := fixture.New(t)
 	server.Handle("/hints", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", `<//header.test>; rel=preconnect; crossorigin, </style.css>; rel=preload; as=style`)

@@ -61,6 +61,7 @@ func preloadServer(t testing.TB) *fixture.Server {
 }
 
 func TestPreloads_BRW4110_AreListedAsTheyWereSet(t *testing.T) {
+	t.Parallel()
 	ctx, s := testContext(t), memorySession(t)
 	if got := s.GetPreloads(); len(got) != 0 || got == nil {
 		t.Errorf("a new session has %v", got)
@@ -101,6 +102,7 @@ func TestPreloads_BRW4116_RunBeforeThePageInOrder(t *testing.T) {
 }
 
 func TestPreloads_CX73_RefuseWhatIsNoScript(t *testing.T) {
+	t.Parallel()
 	ctx, s := testContext(t), memorySession(t)
 	preloadRegistered(t, s, PreloadScript{ID: "x", Source: "0"})
 	for text, script := range map[string]PreloadScript{
@@ -131,6 +133,7 @@ func TestPreloads_CX73_RefuseWhatIsNoScript(t *testing.T) {
 }
 
 func TestPreloads_CX74_SetPreloadsReplacesThoseOfFramesOnly(t *testing.T) {
+	t.Parallel()
 	ctx, s := testContext(t), memorySession(t)
 	old, worker, path := preloadFile(t, ""), preloadFile(t, ""), preloadFile(t, "")
 	preloadRegistered(t, s, PreloadScript{FilePath: old})
@@ -148,6 +151,7 @@ func TestPreloads_CX74_SetPreloadsReplacesThoseOfFramesOnly(t *testing.T) {
 }
 
 func TestPreloads_HoldLiveInOpenPagesAndForDocumentsAfterwards(t *testing.T) {
+	t.Parallel()
 	ctx, s, other, server := testContext(t), memorySession(t), namedSession(t, "without preloads"), preloadServer(t)
 	url := server.URL("a.test", "/marks")
 	page, control := testPage(t, s, url), testPage(t, other, url)
@@ -174,6 +178,7 @@ func TestPreloads_HoldLiveInOpenPagesAndForDocumentsAfterwards(t *testing.T) {
 }
 
 func TestPreloads_SUB0115_LeaveNothingInThePagesWorldUnlessAsked(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), preloadServer(t)
 	preloadRegistered(t, s, PreloadScript{Source: "globalThis.isolated = 1; const mine = 1; document.addEventListener('x', () => {})"})
 	preloadRegistered(t, s, PreloadScript{Source: "globalThis.inMain = [typeof isolated, typeof mine, typeof bridge].join()", World: MainWorld})
@@ -198,6 +203,7 @@ func preloadRuns(t testing.TB, page *WebContents) (n int) {
 }
 
 func TestPreloads_RunInSubFramesWhenAsked(t *testing.T) {
+	t.Parallel()
 	server := preloadServer(t)
 	serveHTML(server, "/nested", `<iframe src="/framed"></iframe>`)
 	serveHTML(server, "/cross", fmt.Sprintf(`<iframe src=%q></iframe><iframe srcdoc="<p>srcdoc"></iframe><iframe></iframe>`, server.URL("b.test", "/marks")))
@@ -224,6 +230,7 @@ func TestPreloads_RunInSubFramesWhenAsked(t *testing.T) {
 }
 
 func TestPreloads_RunInPopupsAndBlankPages(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), preloadServer(t)
 	preloadRegistered(t, s, PreloadScript{Source: "globalThis.ran = true", World: MainWorld})
 	page := testPage(t, s, server.URL("a.test", "/popups?to="+server.URL("b.test", "/marks")))
@@ -278,6 +285,7 @@ func TestPreloads_LogAFileThatCannotBeReadAndGoOn(t *testing.T) {
 }
 
 func TestPreloads_AHundredRunInOrder(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), preloadServer(t)
 	page := testPage(t, s, "")
 	expected := ""
@@ -294,6 +302,7 @@ func TestPreloads_AHundredRunInOrder(t *testing.T) {
 }
 
 func TestPreloads_AreBackAfterACrash(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), preloadServer(t)
 	before := preloadRegistered(t, s, PreloadScript{Source: preloadMark("before")})
 	page := testPage(t, s, server.URL("a.test", "/marks"))
@@ -313,6 +322,7 @@ func TestPreloads_AreBackAfterACrash(t *testing.T) {
 }
 
 func TestPreloads_RegisterWaitsForABusyPageNoLongerThanAsked(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), preloadServer(t)
 	page := testPage(t, s, server.URL("a.test", "/marks"))
 	began := events(page.Console(ctx))
@@ -357,6 +367,7 @@ func TestPreloads_OutliveTheProcessOfTheSession(t *testing.T) {
 }
 
 func TestExpose_AnswersThePreloadAndNobodyElse(t *testing.T) {
+	t.Parallel()
 	ctx, s, other, server := testContext(t), memorySession(t), namedSession(t, "opposite"), preloadServer(t)
 	type point struct{ X, Y int }
 	var from Caller
@@ -415,6 +426,7 @@ func preloadSay(t testing.TB, in Evaluator, name string, argument any) string {
 }
 
 func TestExpose_TellsThePreloadWhatGoesWrong(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), preloadServer(t)
 	preloadRegistered(t, s, PreloadScript{Source: preloadTalk, AllFrames: true})
 	page := testPage(t, s, server.URL("a.test", "/marks"))
@@ -457,6 +469,7 @@ func TestExpose_TellsThePreloadWhatGoesWrong(t *testing.T) {
 }
 
 func TestExpose_ACallEndsWithItsDocument(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), preloadServer(t)
 	preloadRegistered(t, s, PreloadScript{Source: preloadTalk, AllFrames: true})
 	called, ended := make(chan Caller), make(chan error)
@@ -502,6 +515,7 @@ func TestExpose_ACallEndsWithItsDocument(t *testing.T) {
 }
 
 func TestSend_ReachesThePreloadOfTheFrame(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), preloadServer(t)
 	serveHTML(server, "/cross", fmt.Sprintf(`<iframe src=%q></iframe>`, server.URL("b.test", "/marks")))
 	page := testPage(t, s, server.URL("a.test", "/cross"))
@@ -540,6 +554,7 @@ func TestSend_ReachesThePreloadOfTheFrame(t *testing.T) {
 }
 
 func TestExpose_TakesJSONAsItIs(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), preloadServer(t)
 	preloadRegistered(t, s, PreloadScript{Source: preloadTalk})
 	if err := Expose(ctx, s, "echo", func(_ context.Context, _ Caller, v jsonv2.Value) (jsonv2.Value, error) { return v, nil }); err != nil {
@@ -562,6 +577,7 @@ type nilError struct{ text string }
 func (e *nilError) Error() string { return e.text }
 
 func TestExpose_ResultsAndErrorsThatPanicEndTheCallAlone(t *testing.T) {
+	t.Parallel()
 	ctx, s := testContext(t), memorySession(t)
 	if err := Expose(ctx, s, "result", func(context.Context, Caller, any) (unencodable, error) { return unencodable{}, nil }); err != nil {
 		t.Fatal(err)

@@ -32,6 +32,7 @@ func pageXHR(t testing.TB, page *WebContents, method, url string) xhr {
 }
 
 func TestRegisteredProtocols_AnswerThePagesOfTheWeb(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	server := sharedServer(t)
 	page := testPage(t, s, server.URL("a.test", "/page/registered"))
@@ -120,6 +121,7 @@ func TestRegisteredProtocols_AnswerThePagesOfTheWeb(t *testing.T) {
 }
 
 func TestProtocol_WhatIsInterceptedReachesXMLHttpRequest(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/xhr"))
 	p := s.Protocol()
@@ -139,6 +141,7 @@ func TestProtocol_WhatIsInterceptedReachesXMLHttpRequest(t *testing.T) {
 }
 
 func TestProtocol_PRO1046_FilesFetchFilesWhereChromiumIsTold(t *testing.T) {
+	t.Parallel()
 	s, dir := schemedSession(t, ""), testDir(t)
 	for name, text := range map[string]string{"page.html": "<title>file</title>", "other.txt": "other"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
@@ -156,6 +159,7 @@ func TestProtocol_PRO1046_FilesFetchFilesWhereChromiumIsTold(t *testing.T) {
 }
 
 func TestCustomScheme_PRO1596_StandardURLsAreNormal(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	handles(t, s, "app", repeats)
 	for _, u := range []string{"app://foo", "app:///foo", "app://foo:1234"} {
@@ -171,6 +175,7 @@ func TestCustomScheme_PRO1596_StandardURLsAreNormal(t *testing.T) {
 }
 
 func TestCustomScheme_PagesUseThePrivileges(t *testing.T) {
+	t.Parallel()
 	s, server := schemedSession(t, ""), sharedServer(t)
 	handles(t, s, "app", site(appSite))
 	page := testPage(t, s, "app://x/other")
@@ -211,6 +216,7 @@ func TestCustomScheme_PagesUseThePrivileges(t *testing.T) {
 }
 
 func TestCustomScheme_HandlersGetWhatPagesUpload(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	handles(t, s, "app", func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
@@ -246,6 +252,7 @@ func TestCustomScheme_HandlersGetWhatPagesUpload(t *testing.T) {
 }
 
 func TestCustomScheme_DocumentsOfHandlersGetStreams(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	file := filepath.Join(testDir(t), "disk.txt")
 	if err := os.WriteFile(file, []byte("of the disk"), 0o644); err != nil {
@@ -275,6 +282,7 @@ func TestCustomScheme_DocumentsOfHandlersGetStreams(t *testing.T) {
 }
 
 func TestCustomScheme_PRO1979_AnUploadEndsWithItsPage(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	file := filepath.Join(testDir(t), "large")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
@@ -324,6 +332,7 @@ func TestCustomScheme_PRO1979_AnUploadEndsWithItsPage(t *testing.T) {
 }
 
 func TestProtocol_PRO2220_ForwardingALargePageIsFast(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), fixture.New(t)
 	spaces := bytes.Repeat([]byte(" "), 1<<20)
 	server.Handle("/spaces", func(w http.ResponseWriter, _ *http.Request) {
@@ -378,6 +387,7 @@ const recordVideo = `new Promise((done) => {
 })`
 
 func TestCustomScheme_PRO1360_VideosPlay(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	video, err := base64.StdEncoding.DecodeString(evaluated[string](t, testPage(t, s, sharedServer(t).URL("a.test", "/page/recorder")), recordVideo))
 	if err != nil || len(video) == 0 {
@@ -407,6 +417,7 @@ func TestCustomScheme_PRO1360_VideosPlay(t *testing.T) {
 }
 
 func TestCustomScheme_ListenersOfWebRequestSeeItsURLs(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	handles(t, s, "app", func(r *http.Request) (*http.Response, error) {
 		if r.URL.Path == "/redirect" {

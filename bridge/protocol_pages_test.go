@@ -39,6 +39,7 @@ func pageFetch(t testing.TB, page *WebContents, url string, init map[string]any)
 }
 
 func TestProtocol_PRO0711_PagesGetWhatIsIntercepted(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	one, other := namedSession(t, "one"), namedSession(t, "other")
 	base := server.URL("a.test", "/page/protocol")
@@ -77,6 +78,7 @@ func TestProtocol_PRO0711_PagesGetWhatIsIntercepted(t *testing.T) {
 }
 
 func TestProtocol_PagesSendAndGetBodies(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), fixture.New(t)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/bodies"))
 	server.Handle("/back", func(w http.ResponseWriter, r *http.Request) {
@@ -160,6 +162,7 @@ func TestProtocol_PagesSendAndGetBodies(t *testing.T) {
 }
 
 func TestProtocol_PRO2048_NavigationsAreAnsweredAndForwarded(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	page := testPage(t, s, "")
 	ctx := testContext(t)
@@ -199,6 +202,7 @@ func TestProtocol_PRO2048_NavigationsAreAnsweredAndForwarded(t *testing.T) {
 }
 
 func TestProtocol_LargeAndEndlessBodiesAreStreamed(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/streams"))
 	const size = 40 << 20
@@ -261,6 +265,7 @@ type failingReader struct{}
 func (failingReader) Read([]byte) (int, error) { return 0, fmt.Errorf("the source broke") }
 
 func TestProtocol_RequestOfAPageThatIsGoneEndsItsHandler(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/gone"))
 	asked, ended := make(chan struct{}, 9), make(chan struct{}, 9)
@@ -279,6 +284,7 @@ func TestProtocol_RequestOfAPageThatIsGoneEndsItsHandler(t *testing.T) {
 }
 
 func TestProtocol_SetCookieOfAResponseIsThePages(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/cookies"))
 	handles(t, s, "http", func(r *http.Request) (*http.Response, error) {
@@ -298,6 +304,7 @@ func TestProtocol_SetCookieOfAResponseIsThePages(t *testing.T) {
 }
 
 func TestLocalStreams_ServeOnlyTheRequestThatTheyAreFor(t *testing.T) {
+	t.Parallel()
 	streams := newLocalStreams()
 	unwanted := make(chan string, 3)
 	offer := func(ctx context.Context, name string) string {
@@ -355,6 +362,7 @@ func TestLocalStreams_ServeOnlyTheRequestThatTheyAreFor(t *testing.T) {
 }
 
 func TestProtocol_NSE0708_ListenersComeBeforeHandlers(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/order"))
 	ctx := testContext(t)
@@ -426,6 +434,7 @@ type panicking struct{}
 func (panicking) Read([]byte) (int, error) { panic("body") }
 
 func TestProtocol_HandlersThatMisbehaveEndTheirRequestAlone(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/misbehave"))
 	release := make(chan struct{})
@@ -479,6 +488,7 @@ func (b blockedReader) Read([]byte) (int, error) {
 }
 
 func TestProtocol_NoHostStandsForWhatIsNotTheProgramsOwn(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/other"))
 	secret := filepath.Join(t.TempDir(), "secret.txt")

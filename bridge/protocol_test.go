@@ -39,6 +39,7 @@ func repeats(r *http.Request) (*http.Response, error) {
 }
 
 func TestProtocol_PRO1454_HandlerAnswersACustomScheme(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	handles(t, s, "app", repeats)
 	response, body := fetched(t, s, fetchRequest(t, "GET", "app://foo", nil), FetchOptions{})
@@ -69,6 +70,7 @@ func TestProtocol_SES0729_HandlersBelongToOneSession(t *testing.T) {
 }
 
 func TestProtocol_PRO1480_HandlerInterceptsWhatChromiumKnows(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	for _, scheme := range []string{"http", "https", "file"} {
 		handles(t, s, scheme, repeats)
@@ -102,6 +104,7 @@ func TestProtocol_PRO1480_HandlerInterceptsWhatChromiumKnows(t *testing.T) {
 }
 
 func TestProtocol_CX86_WhoComesFirstHandles(t *testing.T) {
+	t.Parallel()
 	p := memorySession(t).Protocol()
 	var invalid *InvalidArgumentError
 	if err := p.Handle("one", says("")); err != nil {
@@ -167,6 +170,7 @@ func TestProtocol_OfAClosedSession(t *testing.T) {
 }
 
 func TestProtocol_HandlersAnswerWithAnything(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	answer := func(t *testing.T, h ProtocolHandler) (*http.Response, string) {
 		handles(t, s, "any", h)
@@ -217,6 +221,7 @@ func TestProtocol_HandlersAnswerWithAnything(t *testing.T) {
 }
 
 func TestProtocol_PRO1566_URLsOfCustomSchemesComeAsTheyAre(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	handles(t, s, "foo", repeats)
 	for _, u := range []string{"foo:foo/", "foo:///foo", "foo://a-b_c/%20d?e#f", "foo:a:1234/b" /* PRO-1585 */, "foo://a:1234/b"} {
@@ -242,6 +247,7 @@ func (w *watched) Close() error {
 }
 
 func TestProtocol_PRO1540_BodyThatNobodyWantsIsClosed(t *testing.T) {
+	t.Parallel()
 	s, body := memorySession(t), &watched{&countingReader{left: 1 << 40}, make(chan struct{})}
 	handlerEnded := make(chan struct{})
 	handles(t, s, "app", func(r *http.Request) (*http.Response, error) {
@@ -266,6 +272,7 @@ func TestProtocol_PRO1540_BodyThatNobodyWantsIsClosed(t *testing.T) {
 }
 
 func TestProtocol_HandlersForward(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	file := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(file, []byte("file content"), 0o600); err != nil {
@@ -303,6 +310,7 @@ func TestProtocol_HandlersForward(t *testing.T) {
 }
 
 func TestProtocol_RedirectsBetweenHandlers(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	redirect := func(status int, to string) ProtocolHandler {
 		return func(*http.Request) (*http.Response, error) {
@@ -350,6 +358,7 @@ func TestProtocol_RedirectsBetweenHandlers(t *testing.T) {
 }
 
 func TestProtocol_KindsOfResponses(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	p := s.Protocol()
 	dir := t.TempDir()
@@ -463,6 +472,7 @@ func TestProtocol_KindsOfResponses(t *testing.T) {
 }
 
 func TestHTTPHandler_ServesADirectoryAndNothingAboveIt(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	files := fstest.MapFS{"index.html": {Data: []byte("<p>index")}, "a.txt": {Data: []byte("0123456789")}}
 	handles(t, s, "app", HTTPHandler(http.FileServerFS(files)))

@@ -128,6 +128,7 @@ func TestSetProxy_PagesGoByEachKindOfProxy(t *testing.T) {
 }
 
 func TestSetProxy_AProxyOfHTTPSNeedsAGoodCertificate(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	proxy := newHTTPSProxy(t, server)
 	_, port, _ := net.SplitHostPort(proxy.addr())
@@ -143,6 +144,7 @@ func TestSetProxy_AProxyOfHTTPSNeedsAGoodCertificate(t *testing.T) {
 }
 
 func TestGateway_PagesReachAddressesOfIPv6(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
 		t.Skipf("this machine has no IPv6: %v", err)

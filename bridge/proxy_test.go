@@ -169,6 +169,7 @@ func sessionOf(t *testing.T, b *Browser, name string, o PartitionOptions) *Sessi
 }
 
 func TestSetProxy_ADeadProxyIsNeverLeftForTheDirectWay(t *testing.T) {
+	t.Parallel()
 	server := fixture.New(t)
 	s := memorySession(t)
 	page := testPage(t, s, server.URL("a.test", "/"))
@@ -206,6 +207,7 @@ func closedPort(t *testing.T) string {
 }
 
 func TestSetProxy_WCO4668_ProxiesThatAskForCredentialsAreAnswered(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	proxy := newHTTPProxy(t, "open sesame")
 	asking, knowing, without := namedSession(t, "asking"), namedSession(t, "knowing"), namedSession(t, "without")
@@ -300,6 +302,7 @@ func resolvesProxies(t *testing.T, s *Session) {
 }
 
 func TestSetProxy_CX92_AfterCloseAllConnectionsNothingGoesByTheOldProxy(t *testing.T) {
+	t.Parallel()
 	server := fixture.New(t)
 	s := memorySession(t)
 	first, second := newHTTPProxy(t, ""), newHTTPProxy(t, "")
@@ -319,6 +322,7 @@ func TestSetProxy_CX92_AfterCloseAllConnectionsNothingGoesByTheOldProxy(t *testi
 }
 
 func TestForceReloadProxyConfig_SES0866_FetchesThePACScriptAgain(t *testing.T) {
+	t.Parallel()
 	server := fixture.New(t)
 	var mu sync.Mutex
 	port := 8132
@@ -347,6 +351,7 @@ func TestForceReloadProxyConfig_SES0866_FetchesThePACScriptAgain(t *testing.T) {
 }
 
 func TestSetProxy_APACScriptThatIsMissingLetsNothingThrough(t *testing.T) {
+	t.Parallel()
 	server := fixture.New(t)
 	s := memorySession(t)
 	setProxy(t, s, ProxyConfig{PACScript: server.URL("127.0.0.1", "/nowhere.pac")})
@@ -358,6 +363,7 @@ func TestSetProxy_APACScriptThatIsMissingLetsNothingThrough(t *testing.T) {
 }
 
 func TestSetProxyFunc_DecidesEachRequest(t *testing.T) {
+	t.Parallel()
 	server := fixture.New(t)
 	one, two := newHTTPProxy(t, ""), newHTTPProxy(t, "")
 	s := memorySession(t)
@@ -439,6 +445,7 @@ func TestProxy_TheSystemsHoldsWithoutSettings(t *testing.T) {
 }
 
 func TestSetProxy_WrongSettingsChangeNothing(t *testing.T) {
+	t.Parallel()
 	s := namedSession(t, "wrong")
 	setProxy(t, s, ProxyConfig{ProxyRules: "kept.test:3128"})
 	for _, c := range []ProxyConfig{
@@ -457,6 +464,7 @@ func TestSetProxy_WrongSettingsChangeNothing(t *testing.T) {
 }
 
 func TestSetProxy_IsDoneToItsEndWhoeverWaits(t *testing.T) {
+	t.Parallel()
 	server := fixture.New(t)
 	for name, patience := range map[string]time.Duration{"none": 0, "little": 3 * time.Millisecond} {
 		s := namedSession(t, name)
@@ -483,6 +491,7 @@ func TestSetProxy_IsDoneToItsEndWhoeverWaits(t *testing.T) {
 }
 
 func TestSetProxy_FindsTheProxyByTheHostRules(t *testing.T) {
+	t.Parallel()
 	server, proxy := fixture.New(t), newHTTPProxy(t, "")
 	s := memorySession(t)
 	_, port, _ := net.SplitHostPort(proxy.addr())

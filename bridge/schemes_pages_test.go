@@ -98,6 +98,7 @@ var appSite = map[string]string{
 }
 
 func TestCustomScheme_PRO0976_SES0737_PageHasASecureOriginWithStorage(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	handles(t, s, "app", site(appSite))
 	page := testPage(t, s, "app://x/")
@@ -124,6 +125,7 @@ func TestCustomScheme_PRO0976_SES0737_PageHasASecureOriginWithStorage(t *testing
 }
 
 func TestCustomScheme_NavigationsOfAllKindsArrive(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	handles(t, s, "app", func(r *http.Request) (*http.Response, error) {
 		response, err := site(appSite)(r)
@@ -201,6 +203,7 @@ func TestCustomScheme_NavigationsOfAllKindsArrive(t *testing.T) {
 }
 
 func TestCustomScheme_PagesOfTheWebLoadFromIt(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	handles(t, s, "app", site(appSite))
 	page := testPage(t, s, sharedServer(t).TLSURL("a.test", "/page/web"))
@@ -225,6 +228,7 @@ func TestCustomScheme_PagesOfTheWebLoadFromIt(t *testing.T) {
 }
 
 func TestCustomScheme_ModulesAndWorkers(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	handles(t, s, "app", site(appSite))
 	page := testPage(t, s, "app://x/modules.html")
@@ -235,6 +239,7 @@ func TestCustomScheme_ModulesAndWorkers(t *testing.T) {
 }
 
 func TestCustomScheme_OppositeHandlersInTwoSessions(t *testing.T) {
+	t.Parallel()
 	one, other := schemedSession(t, "one"), schemedSession(t, "other")
 	handles(t, one, "app", says("<title>one</title>"))
 	handles(t, other, "app", says("<title>other</title>"))
@@ -254,6 +259,7 @@ func TestCustomScheme_OppositeHandlersInTwoSessions(t *testing.T) {
 }
 
 func TestCustomScheme_CHR3181_WithoutPrivilegesTheOriginIsOpaque(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	handles(t, s, "plain", says("<title>plain</title>"))
 	page := testPage(t, s, "plain://x/")
@@ -270,6 +276,7 @@ func TestCustomScheme_CHR3181_WithoutPrivilegesTheOriginIsOpaque(t *testing.T) {
 }
 
 func TestCustomScheme_OtherOriginsAskByTheRulesOfCORS(t *testing.T) {
+	t.Parallel()
 	s := schemedSession(t, "")
 	asked := make(chan string, 9)
 	handles(t, s, "no-cors", func(r *http.Request) (*http.Response, error) {
@@ -321,6 +328,7 @@ func TestCustomScheme_OtherOriginsAskByTheRulesOfCORS(t *testing.T) {
 }
 
 func TestCustomScheme_ServiceWorkersAnswerItsPages(t *testing.T) {
+	t.Parallel()
 	one, other := schemedSession(t, "one"), schemedSession(t, "other")
 	for s, answer := range map[*Session]string{one: "of one", other: "of the other"} {
 		texts := maps.Clone(appSite)

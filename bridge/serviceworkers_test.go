@@ -109,6 +109,7 @@ func workerStop(t testing.TB, page *WebContents, statuses <-chan ServiceWorkerSt
 }
 
 func TestServiceWorkers_TellWhatTheyWriteAndWhichRun(t *testing.T) {
+	t.Parallel()
 	ctx, s, other, server := testContext(t), memorySession(t), namedSession(t, "without workers"), workerServer(t)
 	t.Run("SWK-0052 none at first", func(t *testing.T) {
 		if running, err := s.ServiceWorkers().GetAllRunning(ctx); err != nil || len(running) != 0 || running == nil {
@@ -154,6 +155,7 @@ func TestServiceWorkers_TellWhatTheyWriteAndWhichRun(t *testing.T) {
 }
 
 func TestServiceWorkers_TellTheirStatusAndRegistrations(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), workerServer(t)
 	statuses, completed := events(s.ServiceWorkers().RunningStatusChanged(ctx)), events(s.ServiceWorkers().RegistrationCompleted(ctx))
 	page := workerPage(t, s, server)
@@ -191,6 +193,7 @@ func TestServiceWorkers_TellTheirStatusAndRegistrations(t *testing.T) {
 }
 
 func TestServiceWorkerMain_IsOneValueForAWorker(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), workerServer(t)
 	workers := s.ServiceWorkers()
 	t.Run("SWM-0129 none", func(t *testing.T) {
@@ -253,6 +256,7 @@ func TestServiceWorkerMain_IsOneValueForAWorker(t *testing.T) {
 }
 
 func TestServiceWorkers_StartForAScope(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), workerServer(t)
 	workers, scope := s.ServiceWorkers(), server.URL("localhost", "/")
 	page := workerPage(t, s, server)
@@ -306,6 +310,7 @@ func TestServiceWorkers_StartForAScope(t *testing.T) {
 }
 
 func TestServiceWorkers_LeaveNoPageBehind(t *testing.T) {
+	t.Parallel()
 	ctx, s := testContext(t), memorySession(t)
 	listening, stop := context.WithCancel(ctx)
 	statuses := events(s.ServiceWorkers().RunningStatusChanged(listening))
@@ -323,6 +328,7 @@ func TestServiceWorkers_LeaveNoPageBehind(t *testing.T) {
 }
 
 func TestServiceWorkers_AreFollowedWhenTheHiddenPageCrashes(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), workerServer(t)
 	statuses := events(s.ServiceWorkers().RunningStatusChanged(ctx))
 	page := workerPage(t, s, server)
@@ -371,6 +377,7 @@ func TestServiceWorkers_GoOnAfterTheProcessOfTheSession(t *testing.T) {
 }
 
 func TestServiceWorkers_RunPreloadsBeforeTheirScript(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), workerServer(t)
 	type said struct {
 		from Caller

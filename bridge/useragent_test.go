@@ -61,6 +61,7 @@ func agentSet(t testing.TB, s *Session, userAgent, acceptLanguages string) {
 }
 
 func TestUserAgent_SES2123_CanBeReadBack(t *testing.T) {
+	t.Parallel()
 	ctx, s := testContext(t), memorySession(t)
 	own, err := s.GetUserAgent(ctx)
 	if err != nil || own == "" {
@@ -85,6 +86,7 @@ func TestUserAgent_SES2123_CanBeReadBack(t *testing.T) {
 }
 
 func TestUserAgent_SES2130_CX96_AcceptLanguagesChangeTheHeaderOnly(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), agentServer(t)
 	languages := evaluated[string](t, testPage(t, s, ""), "navigator.languages.join()")
 	agentSet(t, s, "test-agent", "en-US,fr,de")
@@ -108,6 +110,7 @@ func TestUserAgent_SES2130_CX96_AcceptLanguagesChangeTheHeaderOnly(t *testing.T)
 }
 
 func TestUserAgent_CX95_OpenPagesKeepTheirs(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), agentServer(t)
 	agentSet(t, s, "first", "")
 	a := testPage(t, s, "")
@@ -127,6 +130,7 @@ func TestUserAgent_CX95_OpenPagesKeepTheirs(t *testing.T) {
 }
 
 func TestUserAgent_IsTheSameEverywhere(t *testing.T) {
+	t.Parallel()
 	server := agentServer(t)
 	for _, c := range []struct {
 		session                       *Session
@@ -172,6 +176,7 @@ func TestUserAgent_IsTheSameEverywhere(t *testing.T) {
 }
 
 func TestUserAgent_HintsAreNeverEmpty(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), agentServer(t)
 	const hints = `navigator.userAgentData.getHighEntropyValues(['architecture', 'bitness', 'model', 'platformVersion', 'fullVersionList', 'formFactors'])`
 	url := server.URL("localhost", "/page/hints")
@@ -221,6 +226,7 @@ func TestUserAgent_HintsAreNeverEmpty(t *testing.T) {
 }
 
 func TestUserAgent_WCO1179_IsKeptInTheHistoryAndOverACrash(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), agentServer(t)
 	agentSet(t, s, "test-agent", "")
 	page := testPage(t, s, server.URL("localhost", "/page/one"))
@@ -250,6 +256,7 @@ func TestUserAgent_WCO1179_IsKeptInTheHistoryAndOverACrash(t *testing.T) {
 }
 
 func TestUserAgent_CHR3609_IsSentByWebSockets(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), agentServer(t)
 	agentSet(t, s, "test-agent", "")
 	page := testPage(t, s, server.URL("a.test", "/page/socket"))
@@ -260,6 +267,7 @@ func TestUserAgent_CHR3609_IsSentByWebSockets(t *testing.T) {
 }
 
 func TestUserAgent_PopupsHaveItFromTheirFirstRequest(t *testing.T) {
+	t.Parallel()
 	ctx, s, server := testContext(t), memorySession(t), agentServer(t)
 	agentSet(t, s, agentChrome, "fr")
 	page := testPage(t, s, "")
@@ -283,6 +291,7 @@ func TestUserAgent_PopupsHaveItFromTheirFirstRequest(t *testing.T) {
 }
 
 func TestUserAgent_OfTheMainScriptOfAServiceWorker(t *testing.T) {
+	t.Parallel()
 	s, server := webRequestAlone(t), agentServer(t)
 	register := func(expected, languages string) {
 		t.Helper()

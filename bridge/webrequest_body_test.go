@@ -34,6 +34,7 @@ func (r upperReader) Read(p []byte) (int, error) {
 }
 
 func TestWebRequest_OnResponseBodyChangesBodies(t *testing.T) {
+	t.Parallel()
 	w, page, server := webRequestPage(t)
 	own := fixture.New(t)
 	own.Handle("/gzipped", func(w http.ResponseWriter, _ *http.Request) {
@@ -119,6 +120,7 @@ func TestWebRequest_OnResponseBodyChangesLargeBodies(t *testing.T) {
 }
 
 func TestWebRequest_ABodyWithoutAnEndIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	own := fixture.New(t)
 	own.Handle("/endless", func(w http.ResponseWriter, r *http.Request) {
@@ -138,6 +140,7 @@ func TestWebRequest_ABodyWithoutAnEndIsLeftAlone(t *testing.T) {
 }
 
 func TestWebRequest_ABodyThatCannotBeReadEndsTheRequest(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	t.Run("at once", func(t *testing.T) {
 		webRequestBodies(t, w, "/small*", func(_ context.Context, _ *ResponseBodyDetails, body io.Reader) io.Reader {
@@ -173,6 +176,7 @@ func TestWebRequest_ABodyThatCannotBeReadEndsTheRequest(t *testing.T) {
 }
 
 func TestWebRequest_TwoSessionsHaveTheirOwnBodies(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	first, second := namedSession(t, "1"), namedSession(t, "2")
 	webRequestBodies(t, first.WebRequest(), "/small*", webRequestUpper)
@@ -182,6 +186,7 @@ func TestWebRequest_TwoSessionsHaveTheirOwnBodies(t *testing.T) {
 }
 
 func TestWebRequest_BodiesOfHandlersAndOfFetchAreChangedAsTheyCome(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	page := testPage(t, s, sharedServer(t).URL("a.test", "/page/bodies"))
 	handles(t, s, "http", func(r *http.Request) (*http.Response, error) {

@@ -57,6 +57,7 @@ func webRequestDomains(t testing.TB, page *WebContents) string {
 }
 
 func TestWebRequest_CX38_AnAnswerIsAReturnValue(t *testing.T) {
+	t.Parallel()
 	// There is no callback to call twice: a listener that runs again has another request.
 	w, page, _ := webRequestPage(t)
 	var calls atomic.Int32
@@ -70,6 +71,7 @@ func TestWebRequest_CX38_AnAnswerIsAReturnValue(t *testing.T) {
 }
 
 func TestWebRequest_CX39_AListenerThatNeverAnswersHoldsTheRequestUntilItIsAborted(t *testing.T) {
+	t.Parallel()
 	w, page, server := webRequestPage(t)
 	failed := make(chan *ErrorOccurredDetails, 10)
 	webRequestAdded(t)(w.OnErrorOccurred(WebRequestFilter{}, func(_ context.Context, d *ErrorOccurredDetails) { failed <- d }))
@@ -88,6 +90,7 @@ func TestWebRequest_CX39_AListenerThatNeverAnswersHoldsTheRequestUntilItIsAborte
 }
 
 func TestWebRequest_AListenerThatNeverAnswersEndsWithThePage(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	held, ended, _, _ := webRequestHolds(t, w)
 	evaluated[bool](t, page, "(fetch('/small'), true)")
@@ -99,6 +102,7 @@ func TestWebRequest_AListenerThatNeverAnswersEndsWithThePage(t *testing.T) {
 }
 
 func TestWebRequest_CX40_ARemovedListenerKeepsTheRequestsThatWaitInIt(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	held, _, remove, release := webRequestHolds(t, w)
 	evaluated[bool](t, page, "(window.got = fetch('/small').then(r => r.text()), true)")
@@ -116,6 +120,7 @@ func TestWebRequest_CX40_ARemovedListenerKeepsTheRequestsThatWaitInIt(t *testing
 }
 
 func TestWebRequest_SeveralListenersSeeWhatTheOnesBeforeHaveChanged(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	added := webRequestAdded(t)
 	for i := range 3 {
@@ -144,6 +149,7 @@ func TestWebRequest_SeveralListenersSeeWhatTheOnesBeforeHaveChanged(t *testing.T
 }
 
 func TestWebRequest_AListenerThatPanicsChangesNothing(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	added := webRequestAdded(t)
 	added(w.OnBeforeRequest(WebRequestFilter{}, func(context.Context, *BeforeRequestDetails) BeforeRequestResult { panic("before") }))
@@ -160,6 +166,7 @@ func TestWebRequest_AListenerThatPanicsChangesNothing(t *testing.T) {
 }
 
 func TestWebRequest_NSE0545_TwoSessionsDoOppositeThings(t *testing.T) {
+	t.Parallel()
 	server := sharedServer(t)
 	first, second := namedSession(t, "1"), namedSession(t, "2")
 	page1, page2 := testPage(t, first, server.URL("a.test", "/fetches?n=0")), testPage(t, second, server.URL("a.test", "/fetches?n=0"))
@@ -177,6 +184,7 @@ func TestWebRequest_NSE0545_TwoSessionsDoOppositeThings(t *testing.T) {
 }
 
 func TestWebRequest_AfterTheLastListenerAPageIsAsItWas(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	if on := webRequestDomains(t, page); on != "" {
 		t.Fatalf("at first %s is on", on)
@@ -210,6 +218,7 @@ func TestWebRequest_AfterTheLastListenerAPageIsAsItWas(t *testing.T) {
 }
 
 func TestWebRequest_FileURLs(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	w := s.WebRequest()
 	dir := testDir(t)
@@ -244,6 +253,7 @@ func TestWebRequest_FileURLs(t *testing.T) {
 }
 
 func TestWebRequest_WRQ0382_AStreamedUploadPasses(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	page := testPage(t, s, server.TLSURL("good.test", "/fetches?n=0"))
 	uploads := make(chan []UploadData, 10)
@@ -260,6 +270,7 @@ func TestWebRequest_WRQ0382_AStreamedUploadPasses(t *testing.T) {
 }
 
 func TestWebRequest_CX51_Preflights(t *testing.T) {
+	t.Parallel()
 	w, page, server := webRequestPage(t)
 	seen := make(chan string, 10)
 	webRequestAdded(t)(w.OnBeforeRequest(WebRequestFilter{}, func(_ context.Context, d *BeforeRequestDetails) BeforeRequestResult {
@@ -279,6 +290,7 @@ func TestWebRequest_CX51_Preflights(t *testing.T) {
 }
 
 func TestWebRequest_ARedirectLoopEnds(t *testing.T) {
+	t.Parallel()
 	w, page, server := webRequestPage(t)
 	failed := make(chan *ErrorOccurredDetails, 10)
 	webRequestAdded(t)(w.OnErrorOccurred(WebRequestFilter{}, func(_ context.Context, d *ErrorOccurredDetails) { failed <- d }))
@@ -347,6 +359,7 @@ func TestWebRequest_ThousandsOfRequestsAtOnce(t *testing.T) {
 }
 
 func TestWebRequest_ThousandsOfPatterns(t *testing.T) {
+	t.Parallel()
 	w, page, server := webRequestPage(t)
 	var urls []string
 	for i := range 5000 {
@@ -362,6 +375,7 @@ func TestWebRequest_ThousandsOfPatterns(t *testing.T) {
 }
 
 func TestWebRequest_SeesTheRequestsOfWorkers(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	page := testPage(t, s, server.URL("localhost", "/fetches?n=0"))
 	var mu sync.Mutex
@@ -407,6 +421,7 @@ func TestWebRequest_SeesTheRequestsOfWorkers(t *testing.T) {
 }
 
 func TestWebRequest_AListenerThatNeverAnswersEndsWithACrash(t *testing.T) {
+	t.Parallel()
 	w, page, server := webRequestPage(t)
 	failed := make(chan *ErrorOccurredDetails, 10)
 	webRequestAdded(t)(w.OnErrorOccurred(WebRequestFilter{}, func(_ context.Context, d *ErrorOccurredDetails) { failed <- d }))
@@ -427,6 +442,7 @@ func TestWebRequest_AListenerThatNeverAnswersEndsWithACrash(t *testing.T) {
 }
 
 func TestWebRequest_OfAClosedSession(t *testing.T) {
+	t.Parallel()
 	s := memorySession(t)
 	if err := s.Close(testContext(t)); err != nil {
 		t.Fatal(err)
@@ -439,6 +455,7 @@ func TestWebRequest_OfAClosedSession(t *testing.T) {
 // Whatever way a request takes, it ends for the listeners too: nothing is kept
 // of it.
 func TestWebRequest_EveryRequestEnds(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), fixture.New(t)
 	w := s.WebRequest()
 	page := testPage(t, s, "")
@@ -548,6 +565,7 @@ func TestWebRequest_ListenersOutliveTheirProcess(t *testing.T) {
 }
 
 func TestWebRequest_RequestsUnderWayAreForgottenWithTheLastListener(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), fixture.New(t)
 	w, page := s.WebRequest(), testPage(t, s, server.URL("a.test", "/fetches?n=0"))
 	held, _, removeHolding, release := webRequestHolds(t, w)

@@ -22,6 +22,7 @@ func webRequestAlone(t testing.TB) *Session {
 
 // The main script of a service worker arrives on no target of the session.
 func TestWebRequest_SeesTheScriptOfAServiceWorkerOnceInAProcessOfItsOwn(t *testing.T) {
+	t.Parallel()
 	s, server := webRequestAlone(t), sharedServer(t)
 	var mu sync.Mutex
 	var seen []string
@@ -42,6 +43,7 @@ func TestWebRequest_SeesTheScriptOfAServiceWorkerOnceInAProcessOfItsOwn(t *testi
 }
 
 func TestWebRequest_CancelsTheScriptOfAServiceWorker(t *testing.T) {
+	t.Parallel()
 	s, server := webRequestAlone(t), sharedServer(t)
 	remove := webRequestAdded(t)(s.WebRequest().OnBeforeRequest(WebRequestFilter{URLs: []string{"*://*/sw/sw.js"}, Types: []ResourceType{ResourceScript}}, webRequestCancel))
 	page := testPage(t, s, server.URL("127.0.0.1", "/sw/"))
@@ -55,6 +57,7 @@ func TestWebRequest_CancelsTheScriptOfAServiceWorker(t *testing.T) {
 }
 
 func TestWebRequest_ASharedProcessIsNotInterposed(t *testing.T) {
+	t.Parallel()
 	s, server := memorySession(t), sharedServer(t)
 	webRequestAdded(t)(s.WebRequest().OnBeforeRequest(WebRequestFilter{}, func(context.Context, *BeforeRequestDetails) BeforeRequestResult { return BeforeRequestResult{} }))
 	testPage(t, s, server.URL("a.test", "/fetches?n=1"))

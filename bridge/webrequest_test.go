@@ -65,6 +65,7 @@ func webRequestCancel(context.Context, *BeforeRequestDetails) BeforeRequestResul
 }
 
 func TestWebRequest_FiltersAreRefusedWithElectronsText(t *testing.T) {
+	t.Parallel()
 	w := memorySession(t).WebRequest()
 	for _, c := range []struct {
 		name   string
@@ -94,6 +95,7 @@ func TestWebRequest_FiltersAreRefusedWithElectronsText(t *testing.T) {
 }
 
 func TestWebRequest_OnBeforeRequestCancels(t *testing.T) {
+	t.Parallel()
 	w, page, server := webRequestPage(t)
 	base := server.URL("a.test", "")
 	for _, c := range []struct {
@@ -146,6 +148,7 @@ func TestWebRequest_OnBeforeRequestCancels(t *testing.T) {
 }
 
 func TestWebRequest_OnBeforeRequestTellsOfTheRequest(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	seen := make(chan *BeforeRequestDetails, 10)
 	webRequestAdded(t)(w.OnBeforeRequest(WebRequestFilter{}, func(_ context.Context, d *BeforeRequestDetails) BeforeRequestResult {
@@ -196,6 +199,7 @@ func TestWebRequest_OnBeforeRequestTellsOfTheRequest(t *testing.T) {
 }
 
 func TestWebRequest_OnBeforeSendHeadersChangesHeaders(t *testing.T) {
+	t.Parallel()
 	w, page, server := webRequestPage(t)
 	answer := func(t *testing.T, change func(h *Headers)) {
 		webRequestAdded(t)(w.OnBeforeSendHeaders(WebRequestFilter{}, func(_ context.Context, d *BeforeSendHeadersDetails) BeforeSendHeadersResult {
@@ -293,6 +297,7 @@ func TestWebRequest_OnBeforeSendHeadersChangesHeaders(t *testing.T) {
 }
 
 func TestWebRequest_OnHeadersReceivedChangesTheResponse(t *testing.T) {
+	t.Parallel()
 	w, page, server := webRequestPage(t)
 	custom := "/respond?body=x&header=Custom:Header"
 	header := func(t *testing.T, url, name string) string {
@@ -530,6 +535,7 @@ func TestWebRequest_EventsComeInElectronsOrderWithOneID(t *testing.T) {
 }
 
 func TestWebRequest_TellsOfResponses(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	started, completed, sent := make(chan *ResponseStartedDetails, 10), make(chan *CompletedDetails, 10), make(chan *SendHeadersDetails, 10)
 	added := webRequestAdded(t)
@@ -559,6 +565,7 @@ func TestWebRequest_TellsOfResponses(t *testing.T) {
 }
 
 func TestWebRequest_CookiesPassListenersThatChangeHeaders(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	added := webRequestAdded(t)
 	sent := make(chan Headers, 10)
@@ -584,6 +591,7 @@ func TestWebRequest_CookiesPassListenersThatChangeHeaders(t *testing.T) {
 // What no listener has changed reaches the page byte for byte, with headers that
 // look odd too.
 func TestWebRequest_AnUnchangedResponseIsTheServersOwn(t *testing.T) {
+	t.Parallel()
 	w, page, _ := webRequestPage(t)
 	path := "/respond?status=299&body=%FF%00x&type=text/odd&header=X-Many:1&header=X-Many:2&header=x-lower:%C3%A9"
 	look := fmt.Sprintf("fetch(%q).then(async r => JSON.stringify([r.status, r.statusText, [...r.headers].filter(h => h[0] != 'date'), [...new Uint8Array(await r.arrayBuffer())]]))", path)

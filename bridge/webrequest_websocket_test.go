@@ -107,6 +107,7 @@ func (l *socketLog) want(t *testing.T, url string, want ...string) {
 }
 
 func TestWebRequest_WebSocketsEventsComeInElectronsOrder(t *testing.T) {
+	t.Parallel()
 	s, page, server := socketPage(t)
 	l := newSocketLog(t, s.WebRequest())
 	gate := server.WSURL("localhost", "/ws?")
@@ -148,6 +149,7 @@ func TestWebRequest_WebSocketsEventsComeInElectronsOrder(t *testing.T) {
 }
 
 func TestWebRequest_WRQ0831_WebSocketsPassAllEvents(t *testing.T) {
+	t.Parallel()
 	s, page, server := socketPage(t)
 	w, added := s.WebRequest(), webRequestAdded(t)
 	added(w.OnBeforeSendHeaders(WebRequestFilter{}, func(_ context.Context, d *BeforeSendHeadersDetails) BeforeSendHeadersResult {
@@ -293,6 +295,7 @@ func TestWebRequest_ListenersCancelAndChangeWebSockets(t *testing.T) {
 
 // What comes after the handshake is not touched.
 func TestWebRequest_WebSocketsThatAreSeenWorkAsOthers(t *testing.T) {
+	t.Parallel()
 	s, page, server := socketPage(t)
 	server.Handle("/ws-deflate", func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{
@@ -333,6 +336,7 @@ func TestWebRequest_WebSocketsThatAreSeenWorkAsOthers(t *testing.T) {
 }
 
 func TestWebRequest_SeesTheWebSocketsOfWorkers(t *testing.T) {
+	t.Parallel()
 	s, page, server := socketPage(t)
 	server.Handle("/socket-workers/{kind}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript")
@@ -363,6 +367,7 @@ func chromiumsOwn(h fixture.Handshake) bool {
 }
 
 func TestWebRequest_OnlyWebSocketsThatAreListenedToLeaveChromiumsTLS(t *testing.T) {
+	t.Parallel()
 	b, server := ownBrowser(t)
 	s := sessionOf(t, b, "own", PartitionOptions{})
 	page := testPage(t, s, server.URL("localhost", "/"))
@@ -406,6 +411,7 @@ func TestWebRequest_OnlyWebSocketsThatAreListenedToLeaveChromiumsTLS(t *testing.
 }
 
 func TestWebRequest_WebSocketsOfASessionWithAProxyGoByIt(t *testing.T) {
+	t.Parallel()
 	s, page, server := socketPage(t)
 	proxy := newHTTPProxy(t, "")
 	setProxy(t, s, ProxyConfig{ProxyRules: proxy.addr()})
@@ -446,6 +452,7 @@ func TestWebRequest_WebSocketsOfTwoSessionsAndOfEachKind(t *testing.T) {
 }
 
 func TestWebRequest_AListenerOfWebSocketsHoldsOnlyItsOwn(t *testing.T) {
+	t.Parallel()
 	s, page, server := socketPage(t)
 	w := s.WebRequest()
 	l := newSocketLog(t, w)
@@ -472,6 +479,7 @@ func TestWebRequest_AListenerOfWebSocketsHoldsOnlyItsOwn(t *testing.T) {
 }
 
 func TestWebRequest_AListenerAddsListenersOfWebSockets(t *testing.T) {
+	t.Parallel()
 	s, page, server := socketPage(t)
 	w, seen := s.WebRequest(), make(chan string, 10)
 	webRequestAdded(t)(w.OnBeforeRequest(WebRequestFilter{URLs: []string{"http://*/*"}}, func(context.Context, *BeforeRequestDetails) BeforeRequestResult {
@@ -525,6 +533,7 @@ func TestWebRequest_SeesWebSocketsAfterACrash(t *testing.T) {
 
 // Chromium knows only the gateway, and the listeners hear of the server.
 func TestWebRequest_TheIPIsThatOfTheServer(t *testing.T) {
+	t.Parallel()
 	s, page, server := socketPage(t)
 	l, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
@@ -548,6 +557,7 @@ func TestWebRequest_TheIPIsThatOfTheServer(t *testing.T) {
 }
 
 func TestWebRequest_ListenersOfWebSocketsLeaveOtherRequestsAlone(t *testing.T) {
+	t.Parallel()
 	s, page, server := socketPage(t)
 	before := webRequestDomains(t, page)
 	l := newSocketLog(t, s.WebRequest())
