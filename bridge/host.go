@@ -158,7 +158,7 @@ func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport,
 		Malformed: func(head []byte) {
 			b.log.Warn("dropped what is not of the protocol", "host", name, "frame", string(head))
 		},
-	}, cdp.TreeOptions{Adopt: h.adopt, Restarted: h.restarted, Attached: h.attached, Gone: h.targetGone, Navigating: h.navigating, Crashed: h.crashed})
+	}, cdp.TreeOptions{Adopt: h.adopt, Restarted: h.restarted, Attached: h.attached, Gone: h.targetGone, Navigating: h.navigating, Restored: h.restored, Crashed: h.crashed})
 	h.hidden = cdp.NewHiddenPages(h.life, h.tree)
 	h.workerScripts = cdp.NewInterception(h.life)
 	h.workerScripts.JoinLive(cdp.BrowserTarget(h.tree.Conn()))
@@ -332,6 +332,12 @@ func (h *host) targetGone(t *cdp.Target) {
 func (h *host) navigating(t *cdp.Target, frameID, url string) {
 	if s := h.session(t.BrowserContextID()); s != nil {
 		s.externals.navigating(t, frameID, url)
+	}
+}
+
+func (h *host) restored(t *cdp.Target) {
+	if s := h.session(t.BrowserContextID()); s != nil {
+		s.preloads.restored(t)
 	}
 }
 

@@ -770,3 +770,26 @@ func TestPermissionRequests_LeaveNothingBehindInALongLivedDocument(t *testing.T)
 		}
 	}
 }
+
+func TestPermissionRequests_APageThatWasInTheCacheBeforeTheHandlerAsks(t *testing.T) {
+	server := permissionServer(t)
+	s := memorySession(t)
+	page := testPage(t, s, html(server, "a.localhost", ""))
+	evaluated[bool](t, page, "(self.kept = true)")
+	loaded(t, page, html(server, "b.localhost", ""))
+	g := grants(PermissionPersistentStorage)
+	s.SetPermissionRequestHandler(g.handle)
+	if err := page.GoBack(testContext(t), LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, page, "kept", true)
+	for ctx := testContext(t); len(g.requests()) == 0; evaluated[bool](t, page, `navigator.storage.persist()`) {
+		if ctx.Err() != nil {
+			t.Fatal("nobody is asked")
+		}
+	}
+	activated(t, page)
+	pastScript(t, page, settled(`document.documentElement.requestFullscreen()`))
+	eventually(t, page, `!document.fullscreenElement`)
+	want(t, page, `new Promise(r => setTimeout(() => r(!!document.fullscreenElement), 100))`, false)
+}

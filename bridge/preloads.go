@@ -372,6 +372,26 @@ func (ps *preloads) leave(t *cdp.Target) {
 	delete(ps.targets, t)
 }
 
+// restored puts the scripts of the bridge itself into a document that has come back
+// from the back-forward cache, where it may have been since before they were there.
+func (ps *preloads) restored(t *cdp.Target) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for p, at := range ps.targets[t] {
+		if !p.immediately {
+			continue
+		}
+		delete(ps.targets[t], p)
+		at.removed = true
+		if at.identifier != "" {
+			t.Session.Conn().Send(at.remove(t))
+		}
+	}
+	if commands := ps.update(t); ps.targets[t] != nil && len(commands) > 0 {
+		t.Session.Conn().Send(commands...)
+	}
+}
+
 // inFrames are the scripts that frames need, in their order.
 func (ps *preloads) inFrames() []*preload {
 	var scripts []*preload

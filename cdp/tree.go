@@ -49,6 +49,9 @@ type TreeOptions struct {
 	// Navigating is told where a frame of an adopted target is about to go, before
 	// anything else of the navigation is known.
 	Navigating func(t *Target, frameID, url string)
+	// Restored is told of a target whose document has come back from the back-forward
+	// cache. It must not wait.
+	Restored func(t *Target)
 	// Crashed is told of a page whose renderer process died. The page remains
 	// and can be loaded again.
 	Crashed func(t *Target, status string, code int)
@@ -392,6 +395,9 @@ func (tr *Tree) tapFrames() {
 		t.navigated(ev.Frame)
 		if ev.Type == "BackForwardCacheRestore" {
 			tr.conn.Send(tr.askFrameTree(t))
+			if tr.opts.Restored != nil {
+				tr.opts.Restored(t)
+			}
 		}
 	})
 	tapFrame("Page.navigatedWithinDocument", func(t *Target, params []byte) {
