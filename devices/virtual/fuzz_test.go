@@ -10,25 +10,22 @@ import (
 	"github.com/cdpbridge/cdpbridge/devices/serial"
 )
 
-// fuzzHID plugs a device in, does with it what the bytes say, and unplugs it. A call that waits for its
-// turn in a script ends with the device.
+// fuzzHID plugs a device in, makes the calls that the bytes say, and unplugs it. A script answers each call
+// or ends, so that none waits.
 func fuzzHID(d HIDDevice, calls []byte) {
 	b := NewHIDBus()
+	defer b.Close()
 	i, err := b.Plug(d)
 	if err != nil {
 		return
 	}
-	ctx, end := context.WithCancel(context.Background())
-	c, err := b.Open(ctx, i.Device())
+	c, err := b.Open(context.Background(), i.Device())
 	if err != nil {
-		end()
 		return
 	}
-	called := begin(func() error { fuzzCalls(ctx, c, calls); return c.Close() })
+	fuzzCalls(context.Background(), c, calls)
+	c.Close()
 	i.Unplug()
-	end()
-	<-called
-	b.Close()
 }
 
 // fuzzCalls makes calls of a page: what, which report, how many bytes, the bytes.
@@ -59,14 +56,10 @@ func fuzzSerial(p SerialPort, written []byte) {
 	if err != nil {
 		return
 	}
-	wrote := begin(func() error {
-		_, err := c.Write(written)
-		on := len(written)%2 == 0
-		_ = c.SetSignals(serial.OutputSignals{Break: &on})
-		_, _ = c.Signals()
-		return err
-	})
-	<-wrote
+	_, _ = c.Write(written)
+	on := len(written)%2 == 0
+	_ = c.SetSignals(serial.OutputSignals{Break: &on})
+	_, _ = c.Signals()
 	d.Unplug()
 	c.Close()
 	b.Close()
