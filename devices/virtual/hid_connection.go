@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -104,6 +105,9 @@ func (c *hidConnection) call(ctx context.Context, what string, do func(context.C
 		return context.Cause(ctx)
 	}
 	defer func() { <-c.of.turn }()
+	if err := cmp.Or(context.Cause(c.life), context.Cause(ctx)); err != nil {
+		return err // it ended as the turn came
+	}
 	return safely(what+" of "+c.of.device.Name, func() error { return do(ctx) })
 }
 

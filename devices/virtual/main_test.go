@@ -3,6 +3,7 @@ package virtual
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -10,10 +11,14 @@ import (
 	"time"
 )
 
-// TestMain fails when a test has left a goroutine behind.
+// TestMain fails when a test has left a goroutine behind. With -fuzz the testing package itself does: its
+// workers listen to signals until they end.
 func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
+	if fuzzing := flag.Lookup("test.fuzz"); fuzzing != nil && fuzzing.Value.String() != "" {
+		os.Exit(code)
+	}
 	for deadline := time.Now().Add(5 * time.Second); code == 0 && runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			var stacks bytes.Buffer
