@@ -150,7 +150,8 @@ func (s *Session) SetPermissionCheckHandler(handler PermissionCheckHandler) {
 // SetPermissionPolicy sets rules that answer before the handlers do; nil removes
 // them. What they leave open, with Ask, is for what RememberPermissions remembers
 // and then for the handlers: without a request handler it is denied. The error is
-// one of Policy.Compile, and then nothing has changed. Electron has nothing like it.
+// one of Policy.Compile, and then nothing has changed. What documents were granted
+// stays granted: RevokePermission takes it back. Electron has nothing like it.
 func (s *Session) SetPermissionPolicy(p *permissions.Policy) error {
 	var compiled *permissions.Compiled
 	if p != nil {
