@@ -37,9 +37,18 @@ type rawReply struct {
 // call sends a command of the browser's session and reads up to its answer.
 func (c *rawClient) call(method, params string) rawReply {
 	c.t.Helper()
+	return c.callOn("", method, params)
+}
+
+// callOn is call on one of the client's sessions.
+func (c *rawClient) callOn(session, method, params string) rawReply {
+	c.t.Helper()
 	ctx := testContext(c.t)
 	c.next++
-	if err := c.raw.WriteFrame(ctx, fmt.Appendf(nil, `{"id":%d,"method":%q,"params":%s}`, c.next, method, params)); err != nil {
+	if session != "" {
+		session = fmt.Sprintf(`,"sessionId":%q`, session)
+	}
+	if err := c.raw.WriteFrame(ctx, fmt.Appendf(nil, `{"id":%d,"method":%q,"params":%s%s}`, c.next, method, params, session)); err != nil {
 		c.t.Fatal(err)
 	}
 	for {

@@ -247,6 +247,17 @@ func (tr *Tree) hiddenSession(targetID string) *Session {
 	return tr.hidden[targetID]
 }
 
+func (tr *Tree) isHiddenSession(s *Session) bool {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	for _, hidden := range tr.hidden {
+		if hidden == s {
+			return true
+		}
+	}
+	return false
+}
+
 // Hidden reports whether a target is a hidden page.
 func (tr *Tree) Hidden(targetID string) bool {
 	tr.mu.Lock()

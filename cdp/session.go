@@ -222,3 +222,10 @@ func (s *Session) virtual() bool {
 	defer s.mu.Unlock()
 	return s.sink != nil
 }
+
+// setSink makes a RawConn the only one who gets the session's events.
+func (s *Session) setSink(sink func(method string, params []byte)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sink = sink
+}

@@ -68,6 +68,12 @@ func BrowserTarget(c *Conn) *Target {
 	return &Target{Session: c.Root(), info: TargetInfo{Type: TargetBrowser}, renderer: newRendererLife()}
 }
 
+// HiddenTarget is a hidden page as a member of an Interception, for what it does
+// on behalf of a session.
+func HiddenTarget(s *Session) *Target {
+	return &Target{Session: s, ready: make(chan struct{}), info: TargetInfo{Type: TargetPage}, frames: newFrames(), renderer: newRendererLife()}
+}
+
 // ID is the target's id. The id of a page is that of its main frame, the id of
 // a frame target that of its frame.
 func (t *Target) ID() string { return t.info.TargetID }

@@ -18,11 +18,12 @@ import (
 // never gets it on such a pop-up, since Page commands are answered after the
 // resume only.
 type Tree struct {
-	conn  *Conn
-	opts  TreeOptions
-	rules map[string]clientRule // of its virtual clients
+	conn    *Conn
+	opts    TreeOptions
+	methods map[string]clientMethod // for virtual clients
 
 	mu      sync.Mutex
+	clients map[*RawConn]bool
 	targets map[string]*Target  // by session id
 	hiding  map[hiddenKey]int   // hidden pages that are being opened
 	hidden  map[string]*Session // of hidden pages, by target id; nil before it is attached
@@ -49,6 +50,9 @@ type TreeOptions struct {
 	// Navigating is told where a frame of an adopted target is about to go, before
 	// anything else of the navigation is known.
 	Navigating func(t *Target, frameID, url string)
+	// Downloading is told of a download that begins on a page or frame: an adopted
+	// target, or nil on a hidden page.
+	Downloading func(s *Session, t *Target, d Download)
 	// Restored is told of a target whose document has come back from the back-forward
 	// cache. It must not wait.
 	Restored func(t *Target)
@@ -62,9 +66,10 @@ func NewTree(t Transport, o ConnOptions, to TreeOptions) *Tree {
 	if to.Adopt == nil {
 		to.Adopt = func(*Target) ([]Command, bool) { return nil, true }
 	}
-	tree := &Tree{conn: newConn(t, o), opts: to, rules: clientRules(), targets: map[string]*Target{}, hiding: map[hiddenKey]int{}, hidden: map[string]*Session{}}
+	tree := &Tree{conn: newConn(t, o), opts: to, methods: clientMethods(), clients: map[*RawConn]bool{}, targets: map[string]*Target{}, hiding: map[hiddenKey]int{}, hidden: map[string]*Session{}}
 	tree.tapTargets()
 	tree.tapFrames()
+	tree.tapDownloads()
 	tree.conn.start()
 	return tree
 }
@@ -418,6 +423,27 @@ func (tr *Tree) tapFrames() {
 		if tr.decode(params, &ev) && ev.Reason != "swap" {
 			t.frames.remove(ev.FrameID)
 		}
+	})
+}
+
+// Download is what Chromium says of a download that begins.
+type Download struct {
+	GUID              string `json:"guid"`
+	FrameID           string `json:"frameId"`
+	URL               string `json:"url"`
+	SuggestedFilename string `json:"suggestedFilename"`
+}
+
+// tapDownloads tells of downloads before anything else is heard of them, and
+// before a pop-up that was only there for one is gone.
+func (tr *Tree) tapDownloads() {
+	tr.conn.tap("Page.downloadWillBegin", func(s *Session, params []byte) {
+		var d Download
+		t := tr.bySession(s)
+		if tr.opts.Downloading == nil || t == nil && !tr.isHiddenSession(s) || !tr.decode(params, &d) {
+			return
+		}
+		tr.opts.Downloading(s, t, d)
 	})
 }
 

@@ -59,7 +59,7 @@ func newCommand() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newOpenCommand(), newDevicesCommand(), newDoctorCommand(), newVersionCommand())
+	root.AddCommand(newOpenCommand(), newServeCommand(), newDevicesCommand(), newDoctorCommand(), newVersionCommand())
 	for _, c := range append(root.Commands(), root) {
 		asUsage(c)
 	}
