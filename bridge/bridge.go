@@ -96,6 +96,9 @@ type Browser struct {
 	goneHandler    setter[func(*HostGoneError)]
 	createdHandler setter[func(*Session)]
 
+	describing  turn
+	description []byte // of the protocol; guarded by describing
+
 	pooling  turn           // of who chooses a host for a session in memory
 	starting sync.WaitGroup // hosts that are being started
 	closing  context.Context
@@ -109,7 +112,8 @@ type Browser struct {
 	hosts       []*host
 	closed      bool
 
-	permissionFiles sync.Map // the sessions that have one open, by its directory
+	downloadNames downloadNames
+	keptDirs      sync.Map // the sessions that have one open, by its path
 }
 
 // Launch starts Chromium and returns when it answers. Close ends it. Errors are
@@ -166,7 +170,7 @@ func newBrowser(o Options) *Browser {
 		o.ClientsPerHost = 32
 	}
 	b := &Browser{
-		opts: o, log: o.Logger, pooling: newTurn(),
+		opts: o, log: o.Logger, pooling: newTurn(), describing: newTurn(),
 		streams: newLocalStreams(), schemes: newSchemes(o.PrivilegedSchemes), trustedKeys: o.trustedKeys(),
 		sessions: map[sessionKey]*Session{}, turns: map[sessionKey]turn{}, devices: newNativeDevices(),
 	}

@@ -159,6 +159,7 @@ func (c *Cookies) remove(ctx context.Context, what string, chosen func(Cookie) b
 		if len(unwanted) == 0 {
 			return by, nil
 		}
+		c.watch.removing(unwanted)
 		if err := at.deleteCookies(ctx, unwanted); err != nil {
 			return by, err
 		}
@@ -206,7 +207,7 @@ func (c *Cookies) write(ctx context.Context, what string, do func(at *place, jar
 		}
 		c.watch.see(before, author{})
 		by, err := do(at, before)
-		if err != nil || c.watch == nil {
+		if err != nil || !c.watch.looks() {
 			return c.session.explain(err)
 		}
 		after, err := at.cookies(ctx)

@@ -29,12 +29,18 @@ type CookieChange struct {
 // now on, whoever makes them. A cookie that is replaced gives two: "overwrite"
 // with the old one, then an insertion. It ends with ctx and with the session.
 //
-// Chromium tells nobody outside of changes of cookies, so they are found by
-// looking: ten times a second, less often where there are thousands of cookies,
-// and not at all while nobody listens. What pages and servers change is told
-// that much later, as Approximate. Of a cookie that comes and goes between two
-// looks nothing is told, of one that changes twice the last change, and nothing
-// if a page or server sets a cookie again as it is.
+// Chromium tells an extension alone of cookies, and in a default context alone:
+// there the bridge's own one listens, and every change comes with its cause.
+// What was lost with a Chromium that is gone is told as Approximate.
+//
+// For a session in memory that shares a Chromium process, and in a browser that
+// the bridge did not start, changes are found by looking: ten times a second,
+// less often where there are thousands of cookies, and not at all while nobody
+// listens. What pages and servers change is told that much later, as
+// Approximate. Of a cookie that comes and goes between two looks nothing is
+// told, of one that changes twice the last change, and nothing if a page or
+// server sets a cookie again as it is. PartitionOptions.OwnProcess makes them
+// exact.
 func (c *Cookies) Changes(ctx context.Context) iter.Seq[CookieChange] {
 	if err := c.turn.take(ctx); err != nil {
 		return func(func(CookieChange) bool) {}
@@ -43,6 +49,9 @@ func (c *Cookies) Changes(ctx context.Context) iter.Seq[CookieChange] {
 	if c.watch == nil {
 		c.startWatch(ctx)
 	}
+	if c.watch.heard.lives() {
+		_ = c.watch.heard.catchUp(ctx)
+	}
 	c.watch.listeners++
 	return c.changes.listen(ctx, c.leave)
 }
@@ -50,10 +59,32 @@ func (c *Cookies) Changes(ctx context.Context) iter.Seq[CookieChange] {
 func (c *Cookies) startWatch(ctx context.Context) {
 	life, stop := context.WithCancel(c.session.life)
 	c.watch = &cookieWatch{tell: c.changes.tell, stop: stop}
-	if jar, err := c.list(ctx); err == nil {
-		c.watch.see(jar, author{})
+	if at, err := c.session.place(ctx); err == nil {
+		c.beginWatch(ctx, life, c.watch, at)
 	}
 	go c.look(life, c.watch)
+}
+
+// beginWatch lets the helper listen, where it can, and tells what has changed
+// while nobody listened or looked.
+func (c *Cookies) beginWatch(ctx, life context.Context, watch *cookieWatch, at *place) {
+	if watch.heard != nil {
+		watch.jar = watch.heard.known()
+		watch.heard = nil
+	}
+	heard := hearCookies(ctx, life, at, watch.tell)
+	jar, err := at.cookies(ctx)
+	if err != nil {
+		if heard != nil {
+			heard.stop()
+		}
+		return
+	}
+	watch.see(jar, author{})
+	if heard != nil {
+		heard.know(jar)
+		watch.heard = heard
+	}
 }
 
 // leave is told that a listener is gone.
@@ -90,6 +121,7 @@ func (c *Cookies) look(life context.Context, watch *cookieWatch) {
 			}
 			return
 		}
+		watch.heard.wait(life)
 		began := time.Now()
 		c.lookOnce(life, watch)
 		next.Reset(min(max(lookInterval, lookPause*time.Since(began)), lookPauseLimit))
@@ -106,6 +138,10 @@ func (c *Cookies) lookOnce(life context.Context, watch *cookieWatch) {
 	at, _ := c.session.present()
 	if c.watch != watch || at == nil {
 		return // its process has ended: looking is no reason to start another
+	}
+	if watch.jar == nil || watch.heard != nil {
+		c.beginWatch(ctx, life, watch, at)
+		return
 	}
 	wire, err := at.wireCookies(ctx)
 	if err != nil || bytes.Equal(wire, watch.wire) {
@@ -134,12 +170,17 @@ type cookieWatch struct {
 
 	jar  []storedCookie // nil until they were read
 	wire []byte         // the same, as the browser told it
+
+	heard *heardCookies // nil while the bridge looks
 }
 
+// looks reports whether changes are found by looking.
+func (w *cookieWatch) looks() bool { return w != nil && !w.heard.lives() }
+
 // see compares the cookies with those seen last and tells of the changes that
-// the author made. On a nil watch it does nothing.
+// the author made. It does nothing on a nil watch, and while the helper listens.
 func (w *cookieWatch) see(jar []storedCookie, by author) {
-	if w == nil {
+	if !w.looks() {
 		return
 	}
 	last := w.jar

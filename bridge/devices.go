@@ -8,6 +8,7 @@ import (
 	"github.com/cdpbridge/cdpbridge/devices/hid"
 	"github.com/cdpbridge/cdpbridge/devices/serial"
 	"github.com/cdpbridge/cdpbridge/devices/usb"
+	"github.com/cdpbridge/cdpbridge/internal/atomicfile"
 )
 
 // Electron's names for devices.
@@ -55,12 +56,45 @@ func (s *Session) SetDevicePermissionHandler(handler DevicePermissionHandler) {
 // chosen.
 func (s *Session) DeviceGrants() []devices.Grant { return s.devices.grants.List() }
 
-// RevokeDevices takes back the grants for which is true, and closes what pages have
-// open that they may not use any more.
-func (s *Session) RevokeDevices(which func(devices.Grant) bool) {
-	s.devices.grants.Remove(which)
+// RevokeDevices takes back the grants that which is true for, and closes what pages
+// have open that they may not use any more. The error says that the file of
+// RememberDevices could not be written.
+func (s *Session) RevokeDevices(which func(devices.Grant) bool) error {
+	err := s.devices.grants.Remove(which)
 	s.devices.pages.review()
 	s.devices.update()
+	return doing("revoking devices", err)
+}
+
+// devicesFile is where a session remembers grants, in its directory.
+const devicesFile = "bridge-devices.json"
+
+// RememberDevices makes the session remember over restarts which devices were chosen
+// for which origins, and grant at once what is remembered: the ports and devices that
+// have a serial number, by which they are known again. false ends that: the file then
+// stays as it is, also when grants are revoked. Electron has nothing like it.
+//
+// A persistent session, and the default one, keep it as bridge-devices.json in their
+// directory; others have no file, and for them it does nothing, nor in a browser that
+// the bridge did not start. A grant that cannot be written holds all the same, and
+// that is logged.
+//
+// When the file cannot be understood the error is a *permissions.DamagedError, the
+// file has been renamed, and the next call begins anew. A file of a newer program
+// stays, with a *permissions.VersionError.
+func (s *Session) RememberDevices(ctx context.Context, on bool) error {
+	var dir atomicfile.Dir
+	if on {
+		var err error
+		if dir, err = s.kept.open(ctx, s); err != nil {
+			return doing("remembering devices", err)
+		}
+	}
+	if err := s.devices.grants.Keep(dir, devicesFile); err != nil {
+		return doing("remembering devices", err)
+	}
+	s.devices.update()
+	return nil
 }
 
 // Devices are those that there are now.
@@ -116,13 +150,10 @@ type deviceAccess struct {
 
 	virtual virtualDevices
 
-	serial         *deviceKind[SerialPort, serial.Source]
-	serialListener setter[func(*SelectSerialPortEvent)]
-	hid            *deviceKind[HIDDevice, hid.Source]
-	hidListener    setter[func(*SelectHIDDeviceEvent)]
-	usb            *deviceKind[USBDevice, usb.Source]
-	usbListener    setter[func(*SelectUSBDeviceEvent)]
-	usbProtected   setter[USBProtectedClassesHandler]
+	serial       *deviceKind[SerialPort, serial.Source]
+	hid          *deviceKind[HIDDevice, hid.Source]
+	usb          *deviceKind[USBDevice, usb.Source]
+	usbProtected setter[USBProtectedClassesHandler]
 }
 
 func newDeviceAccess(s *Session) *deviceAccess {
@@ -161,5 +192,6 @@ func (a *deviceAccess) kind(name string) deviceAnswerer {
 
 // update gives pages the scripts of the devices while somebody can give them one.
 func (a *deviceAccess) update() {
-	a.pages.use(a.handler.get() != nil || a.serialListener.get() != nil || a.hidListener.get() != nil || a.usbListener.get() != nil || a.virtual.any() || len(a.grants.List()) > 0)
+	chosen := a.serial.listener.get() != nil || a.hid.listener.get() != nil || a.usb.listener.get() != nil
+	a.pages.use(chosen || a.handler.get() != nil || a.virtual.any() || len(a.grants.List()) > 0)
 }

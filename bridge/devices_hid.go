@@ -9,23 +9,15 @@ import (
 
 	"github.com/cdpbridge/cdpbridge/devices"
 	"github.com/cdpbridge/cdpbridge/devices/hid"
-	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
 
 // SelectHIDDeviceEvent is a page that asks for a human interface device: Electron's
 // event select-hid-device.
 type SelectHIDDeviceEvent struct {
-	*DeviceChoice
+	DeviceRequest
 	// Devices are those that fit what the page asks for, one for each physical
 	// device. Those that pages must not see, such as security keys, are missing.
 	Devices []HIDDevice
-	// WebContents is the page that asks, and Frame its frame.
-	WebContents *WebContents
-	Frame       *Frame
-	// Origin is that of the frame and EmbeddingOrigin that of the page, without a
-	// slash at the end. The device is granted to the page's.
-	Origin          string
-	EmbeddingOrigin string
 }
 
 // OnSelectHIDDevice sets who chooses when a page calls navigator.hid.requestDevice();
@@ -37,8 +29,11 @@ type SelectHIDDeviceEvent struct {
 // devices or with virtual ones have WebHID as the specification says it; the devices
 // are opened by the bridge. Events of theirs are not trusted ones.
 func (s *Session) OnSelectHIDDevice(listener func(e *SelectHIDDeviceEvent)) {
-	s.devices.hidListener.set(listener)
-	s.devices.update()
+	var ask func(DeviceRequest, []HIDDevice)
+	if listener != nil {
+		ask = func(r DeviceRequest, fitting []HIDDevice) { listener(&SelectHIDDeviceEvent{r, fitting}) }
+	}
+	s.devices.hid.setListener(ask)
 }
 
 // HIDDeviceEvents returns an iterator over the human interface devices that are plugged
@@ -58,21 +53,8 @@ func newHIDKind(a *deviceAccess) *deviceKind[HIDDevice, hid.Source] {
 		shown:      func(d HIDDevice) bool { _, shown := hid.Protect(d); return shown },
 		group:      func(d HIDDevice) string { return cmp.Or(d.DeviceID, d.GUID) },
 		wants:      wantedHIDDevices,
-		listener:   a.selectHIDDevice,
 		open:       openHIDDevice,
 	})
-}
-
-func (a *deviceAccess) selectHIDDevice(r *deviceRequest[HIDDevice], offered []HIDDevice) func() {
-	listener := a.hidListener.get()
-	if listener == nil {
-		return nil
-	}
-	e := &SelectHIDDeviceEvent{
-		DeviceChoice: r.choice, Devices: offered, WebContents: r.from.page, Frame: r.from.frame,
-		Origin: r.from.origin, EmbeddingOrigin: r.from.embedding,
-	}
-	return func() { listener(e) }
 }
 
 // hidGrant is what is remembered of a device. One without a serial number or a name is
@@ -90,18 +72,16 @@ func hidPage(d HIDDevice) map[string]any {
 	return map[string]any{"vendorId": d.VendorID, "productId": d.ProductID, "productName": d.Name, "collections": d.Collections}
 }
 
-func wantedHIDDevices(question []byte) (func(HIDDevice) bool, error) {
-	var q struct {
+func wantedHIDDevices(q deviceQuestion) (func(HIDDevice) bool, error) {
+	var wanted struct {
 		Filters          []hid.Filter `json:"filters"`
 		ExclusionFilters []hid.Filter `json:"exclusionFilters"`
 	}
-	if err := jsonv2.Unmarshal(question, &q, jsonv2.AllowInvalidUTF8(true)); err != nil {
-		return nil, &domException{"TypeError", "The filters are not valid."}
-	}
+	err := q.decode(&wanted)
 	return func(d HIDDevice) bool {
 		d, _ = hid.Protect(d)
-		return hid.Matches(q.Filters, q.ExclusionFilters, d)
-	}, nil
+		return hid.Matches(wanted.Filters, wanted.ExclusionFilters, d)
+	}, err
 }
 
 // openHID is a human interface device that a document has open.
@@ -120,7 +100,7 @@ type openHID struct {
 // The oldest are dropped when there are more.
 const reportsWaiting = 10_000
 
-func openHIDDevice(ctx context.Context, c *deviceClient, source hid.Source, d HIDDevice, _ []byte) (deviceConnection, error) {
+func openHIDDevice(ctx context.Context, c *deviceClient, source hid.Source, d HIDDevice, _ deviceQuestion) (deviceConnection, error) {
 	connection, err := source.Open(ctx, d)
 	if err != nil {
 		c.page.session.browser.log.Warn("a page could not open a HID device", "device", d.Name, "page", c.page.URL(), "error", devices.Explain(d, err))
@@ -177,44 +157,38 @@ func (h *openHID) send() {
 	}
 }
 
-func (h *openHID) do(ctx context.Context, turn deviceTurn, op string, question []byte) (any, error) {
-	mine := h.turns.next()
-	defer mine.over()
-	turn.end(ctx)
-	mine.wait(ctx)
-	var q struct {
-		Report byte   `json:"report"`
-		Data   string `json:"data"`
+func (h *openHID) do(ctx context.Context, q deviceQuestion) (any, error) {
+	turn := q.turn.move(ctx, &h.turns)
+	defer turn.end(ctx)
+	var report struct {
+		ID   byte   `json:"report"`
+		Data []byte `json:"data"`
 	}
-	if err := jsonv2.Unmarshal(question, &q, jsonv2.AllowInvalidUTF8(true)); err != nil {
+	if err := q.decode(&report); err != nil {
 		return nil, err
 	}
-	data, err := base64.StdEncoding.DecodeString(q.Data)
-	if err != nil {
-		return nil, err
+	switch kind, known := reportKinds()[q.op]; {
+	case !known:
+		return nil, errNoSuchOperation
+	case !h.device.Allows(kind, report.ID):
+		return nil, errReportProtected
 	}
-	switch op {
+	switch q.op {
 	case "sendReport":
-		if !h.device.Allows(hid.OutputReport, q.Report) {
-			return nil, errReportProtected
-		}
-		return nil, h.connection.WriteOutput(ctx, q.Report, data)
+		return nil, h.connection.WriteOutput(ctx, report.ID, report.Data)
 	case "sendFeatureReport":
-		if !h.device.Allows(hid.FeatureReport, q.Report) {
-			return nil, errReportProtected
-		}
-		return nil, h.connection.SendFeature(ctx, q.Report, data)
-	case "receiveFeatureReport":
-		if !h.device.Allows(hid.FeatureReport, q.Report) {
-			return nil, errReportProtected
-		}
-		data, err := h.connection.ReceiveFeature(ctx, q.Report)
-		if q.Report != 0 { // Chromium leaves the number of the report where the device has it
-			data = append([]byte{q.Report}, data...)
-		}
-		return base64.StdEncoding.EncodeToString(data), err
+		return nil, h.connection.SendFeature(ctx, report.ID, report.Data)
 	}
-	return nil, &domException{"NotSupportedError", "The operation is not supported."}
+	data, err := h.connection.ReceiveFeature(ctx, report.ID)
+	if report.ID != 0 { // Chromium leaves the number of the report where the device has it
+		data = append([]byte{report.ID}, data...)
+	}
+	return data, err
+}
+
+// reportKinds are the kinds of reports that operations of a page read or write.
+func reportKinds() map[string]hid.ReportKind {
+	return map[string]hid.ReportKind{"sendReport": hid.OutputReport, "sendFeatureReport": hid.FeatureReport, "receiveFeatureReport": hid.FeatureReport}
 }
 
 // errReportProtected is of reports that pages must not read or write.

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/devices"
-	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
 
 // deviceKind is what a session does with one kind of devices.
@@ -15,7 +14,8 @@ type deviceKind[D devices.Device, S devices.Source[D]] struct {
 	access *deviceAccess
 	name   DeviceKind
 	deviceTraits[D, S]
-	events listeners[DeviceEvent[D]]
+	listener setter[func(DeviceRequest, []D)] // who chooses
+	events   listeners[DeviceEvent[D]]
 
 	starting sync.Once
 	registry *devices.Registry[D, S]
@@ -39,9 +39,7 @@ type deviceTraits[D devices.Device, S devices.Source[D]] struct {
 	// group is the id by which a device is chosen, with those that have the same.
 	group func(D) string
 	// wants makes a function of a page's request, which is true for what it wants.
-	wants func(question []byte) (func(D) bool, error)
-	// listener is who is told of a request, nil if nobody is.
-	listener func(r *deviceRequest[D], offered []D) func()
+	wants func(deviceQuestion) (func(D) bool, error)
 	// forgetsLate says that a choice that comes too late grants nothing.
 	forgetsLate bool
 	// tellsAll says that listeners are told of all devices that go.
@@ -49,13 +47,18 @@ type deviceTraits[D devices.Device, S devices.Source[D]] struct {
 	// closesLost says that open devices do not notice by themselves that they are gone.
 	closesLost bool
 	// open opens a device with what a page asks for.
-	open func(ctx context.Context, c *deviceClient, source S, d D, question []byte) (deviceConnection, error)
+	open func(ctx context.Context, c *deviceClient, source S, d D, q deviceQuestion) (deviceConnection, error)
 }
 
 func newDeviceKind[D devices.Device, S devices.Source[D]](a *deviceAccess, name DeviceKind, traits deviceTraits[D, S]) *deviceKind[D, S] {
 	k := &deviceKind[D, S]{access: a, name: name, deviceTraits: traits, requests: map[*deviceClient]*deviceRequest[D]{}, away: map[devices.Grant]string{}}
 	context.AfterFunc(a.session.life, k.events.end)
 	return k
+}
+
+func (k *deviceKind[D, S]) setListener(listener func(DeviceRequest, []D)) {
+	k.listener.set(listener)
+	k.access.update()
 }
 
 // known are the devices, which are watched from the first use to the end of the
@@ -100,7 +103,7 @@ func (k *deviceKind[D, S]) changed(added, removed []D) {
 			k.away[g] = d.Identity()
 		}
 		k.mu.Unlock()
-		k.access.grants.Remove(func(g devices.Grant) bool { return g.Identity == d.Identity() })
+		k.unwritten(k.access.grants.Remove(func(g devices.Grant) bool { return g.Identity == d.Identity() }))
 	}
 	for _, d := range added {
 		k.mu.Lock()
@@ -110,6 +113,7 @@ func (k *deviceKind[D, S]) changed(added, removed []D) {
 		k.tellRequests(DeviceAdded, d)
 		k.tellPages("connect", d, was)
 	}
+	k.access.update()
 }
 
 func (k *deviceKind[D, S]) tellPages(event string, d D, was string) {
@@ -160,59 +164,59 @@ func (k *deviceKind[D, S]) remember(origin string, d D) {
 	g := k.grant(d)
 	g.Origin = origin
 	if k.access.handler.get() == nil || !g.Lasts() {
-		k.access.grants.Add(g)
+		k.unwritten(k.access.grants.Add(g))
+	}
+}
+
+// unwritten tells of grants that are not as their file says.
+func (k *deviceKind[D, S]) unwritten(err error) {
+	if err != nil {
+		k.access.session.browser.log.Error("the devices that pages may use are not remembered", "error", err)
 	}
 }
 
 // errDeviceGone is what pages get for a device that is not there, or not for them.
 var errDeviceGone = &domException{"NetworkError", "The device has been lost."}
 
-func (k *deviceKind[D, S]) answer(ctx context.Context, from deviceAsker, op string, question []byte) (any, error) {
-	switch op {
-	case "getDevices", "requestDevice", "open", "forget":
-		from.turn.end(ctx)
+func (k *deviceKind[D, S]) answer(ctx context.Context, from deviceAsker, q deviceQuestion) (any, error) {
+	held := from.client.opened(q.Device)
+	switch q.op {
+	case "getDevices", "requestDevice", "open", "forget", "close":
+		q.turn.end(ctx)
 	}
-	switch op {
+	switch q.op {
 	case "getDevices":
 		all := slices.DeleteFunc(k.list(ctx), func(d D) bool { return !k.shown(d) || !k.permits(ctx, from.embedding, d) })
 		return k.allDescribed(all), nil
 	case "requestDevice":
-		chosen, err := k.request(ctx, from, question)
+		chosen, err := k.request(ctx, from, q)
 		return k.allDescribed(chosen), err
+	case "open":
+		return nil, k.opening(ctx, from, q)
+	case "forget":
+		return nil, k.forget(from, q.Device)
 	}
-	var of struct {
-		Device string `json:"device"`
-	}
-	if err := jsonv2.Unmarshal(question, &of, jsonv2.AllowInvalidUTF8(true)); err != nil {
-		return nil, errDeviceGone
-	}
-	held := from.client.opened(of.Device)
 	switch {
-	case op == "open":
-		return nil, k.opening(ctx, from, of.Device, question)
-	case op == "forget":
-		return nil, k.forget(from, of.Device)
 	case held == nil || held.kind != deviceAnswerer(k):
 		return nil, errDeviceGone
-	case op == "close":
-		from.turn.end(ctx)
-		from.client.close(of.Device, held)
+	case q.op == "close":
+		from.client.close(q.Device, held)
 		return nil, nil
 	}
-	return held.connection.do(ctx, from.turn, op, question)
+	return held.connection.do(ctx, q)
 }
 
 // opening opens a device for a client.
-func (k *deviceKind[D, S]) opening(ctx context.Context, from deviceAsker, identity string, question []byte) error {
-	d, source, found := k.known().Find(identity)
+func (k *deviceKind[D, S]) opening(ctx context.Context, from deviceAsker, q deviceQuestion) error {
+	d, source, found := k.known().Find(q.Device)
 	if !found || !k.shown(d) || !k.permits(ctx, from.embedding, d) {
 		return errDeviceGone
 	}
-	connection, err := k.open(ctx, from.client, source, d, question)
+	connection, err := k.open(ctx, from.client, source, d, q)
 	if err != nil {
 		return err
 	}
-	if !from.client.hold(identity, &openDevice{k, connection}) {
+	if !from.client.hold(q.Device, &openDevice{k, connection}) {
 		connection.close()
 		return &domException{"InvalidStateError", "The device is open already."}
 	}
@@ -227,7 +231,7 @@ func (k *deviceKind[D, S]) forget(from deviceAsker, identity string) error {
 	}
 	g := k.grant(d)
 	g.Origin = from.embedding
-	k.access.grants.Remove(g.Covers)
+	k.unwritten(k.access.grants.Remove(g.Covers))
 	k.access.pages.review()
 	k.events.tell(DeviceEvent[D]{Type: DeviceRevoked, Device: d, WebContents: from.page, Frame: from.frame, Origin: from.embedding})
 	return nil

@@ -43,6 +43,7 @@ type deviceClient struct {
 	to      atomic.Pointer[address] // nil before a worker's script has run
 	asking  atomic.Int32            // questions that are not answered yet
 	turns   deviceTurns             // of the questions
+	given   bool                    // a worker has the script, or will; under devicePages.mu
 
 	mu     sync.Mutex
 	origin string                 // as the document last said; that of the script for a worker
@@ -57,15 +58,15 @@ type openDevice struct {
 
 // deviceConnection is what answers questions about an open device.
 type deviceConnection interface {
-	// do answers an operation of an in-page object. question has what it asks. The
-	// next question is answered only when the turn has ended.
-	do(ctx context.Context, turn deviceTurn, op string, question []byte) (any, error)
+	// do answers an operation of an in-page object. The next question is answered only
+	// when the turn of this one has ended.
+	do(ctx context.Context, q deviceQuestion) (any, error)
 	close()
 }
 
 // deviceAnswerer answers what clients ask about a kind of devices.
 type deviceAnswerer interface {
-	answer(ctx context.Context, from deviceAsker, op string, question []byte) (any, error)
+	answer(ctx context.Context, from deviceAsker, q deviceQuestion) (any, error)
 	// permitted reports whether pages of an origin may use a device that is there.
 	permitted(ctx context.Context, origin, identity string) bool
 }
@@ -75,7 +76,6 @@ type deviceAsker struct {
 	questioner
 	client *deviceClient
 	active bool // the user has just done something
-	turn   deviceTurn
 }
 
 // deviceQuestion is what a client asks. All of it but url, origin, active and
@@ -83,12 +83,23 @@ type deviceAsker struct {
 type deviceQuestion struct {
 	Kind    string `json:"kind"` // of the device, and the operation
 	ID      int    `json:"id"`
+	Device  string `json:"device"`
 	URL     string `json:"url"`
 	Origin  string `json:"origin"`
 	Active  bool   `json:"active"`
 	Allowed bool   `json:"allowed"` // by the document's permissions policy
+	op      string
+	text    string // all of it
 	turn    deviceTurn
 }
+
+// decode reads what an operation needs.
+func (q deviceQuestion) decode(into any) error {
+	return jsonv2.Unmarshal([]byte(q.text), into, jsonv2.AllowInvalidUTF8(true))
+}
+
+// errNoSuchOperation is what a page gets that makes questions up.
+var errNoSuchOperation = &domException{"NotSupportedError", "The operation is not supported."}
 
 type deviceAnswer struct {
 	ID     int           `json:"id"`
@@ -156,34 +167,20 @@ func (p *devicePages) leave(t *cdp.Target) {
 
 // equip returns the commands that give a worker the script.
 func (p *devicePages) equip(t *cdp.Target, c *deviceClient) []cdp.Command {
-	if c.to.Load() != nil {
+	if c.given {
 		return nil
 	}
-	calls := t.Session.Events(c.life, cdp.QueueOptions{}, "Runtime.bindingCalled")
-	go func() {
-		for e, err := range calls {
-			if err != nil {
-				return
+	c.given = true
+	questions := workerChannel{t, deviceBinding}
+	questions.hear(c.life, func(text string) { p.take(c, text) })
+	return append(questions.open(), cdp.Command{
+		Session: t.Session, Method: "Runtime.evaluate", Params: evaluateParams{Expression: page.WorkerScript()},
+		Done: func(result jsonv2.Value, err error) {
+			if to, ok := questions.listener(result, err); ok {
+				c.to.Store(&to)
 			}
-			if call, ok := decodeBindingCall(e); ok && call.Name == deviceBinding {
-				p.take(c, call.Payload)
-			}
-		}
-	}()
-	return []cdp.Command{
-		{Session: t.Session, Method: "Runtime.enable"},
-		{Session: t.Session, Method: "Runtime.addBinding", Params: map[string]string{"name": deviceBinding}},
-		{Session: t.Session, Method: "Runtime.evaluate", Params: evaluateParams{Expression: page.WorkerScript()}, Done: func(result jsonv2.Value, err error) {
-			var r struct {
-				Result struct {
-					ObjectID string `json:"objectId"`
-				} `json:"result"`
-			}
-			if err == nil && jsonv2.Unmarshal(result, &r) == nil && r.Result.ObjectID != "" {
-				c.to.Store(&address{t, map[string]any{"objectId": r.Result.ObjectID}, "this"})
-			}
-		}},
-	}
+		},
+	})
 }
 
 func newDeviceClient(life context.Context, of *WebContents, frameID string) *deviceClient {
@@ -217,8 +214,8 @@ func (p *devicePages) client(of *WebContents, in *worldContext) *deviceClient {
 
 // take takes what a client asks.
 func (p *devicePages) take(c *deviceClient, text string) {
-	var q deviceQuestion
-	if jsonv2.Unmarshal([]byte(text), &q, jsonv2.AllowInvalidUTF8(true)) != nil {
+	q := deviceQuestion{text: text}
+	if q.decode(&q) != nil {
 		return
 	}
 	if c.asking.Add(1) > maxQuestions {
@@ -230,7 +227,7 @@ func (p *devicePages) take(c *deviceClient, text string) {
 	go func() {
 		defer c.asking.Add(-1)
 		defer q.turn.end(c.life)
-		result, err := p.answer(c, q, []byte(text))
+		result, err := p.answer(c, q)
 		answer := deviceAnswer{ID: q.ID, Result: result}
 		if err != nil && !errors.As(err, &answer.Error) {
 			answer.Error = &domException{"NetworkError", err.Error()}
@@ -253,23 +250,24 @@ func (c *deviceClient) deliver(method string, values ...any) {
 	}
 }
 
-func (p *devicePages) answer(c *deviceClient, q deviceQuestion, question []byte) (any, error) {
-	name, op, _ := strings.Cut(q.Kind, ".")
+func (p *devicePages) answer(c *deviceClient, q deviceQuestion) (any, error) {
+	var name string
+	name, q.op, _ = strings.Cut(q.Kind, ".")
 	kind := p.access.kind(name)
 	if kind == nil {
-		return nil, &domException{"NotSupportedError", "The operation is not supported."}
+		return nil, errNoSuchOperation
 	}
 	from := p.asker(c, q)
 	if !from.mayUse(DeviceKind(name), q.Allowed) {
 		return nil, &domException{"SecurityError", "Access to the feature \"" + name + "\" is disallowed by permissions policy."}
 	}
-	from.turn.wait(c.life)
-	return kind.answer(c.life, from, op, question)
+	q.turn.wait(c.life)
+	return kind.answer(c.life, from, q)
 }
 
 // asker is who asks, as far as Chromium tells.
 func (p *devicePages) asker(c *deviceClient, q deviceQuestion) deviceAsker {
-	from := deviceAsker{client: c, active: q.Active, turn: q.turn}
+	from := deviceAsker{client: c, active: q.Active}
 	from.page, from.url, from.main = c.page, q.URL, c.frameID == c.page.ID()
 	c.mu.Lock()
 	if c.frameID != "" {
@@ -293,8 +291,7 @@ func (c *deviceClient) top() string {
 			return c.origin
 		}
 	}
-	top, _ := c.page.target.Frame(c.page.ID())
-	return top.Origin
+	return c.page.topOrigin()
 }
 
 // mayUse reports whether a document may use a kind of devices at all. A worker may
@@ -307,20 +304,12 @@ func (from deviceAsker) mayUse(kind DeviceKind, allowed bool) bool {
 		return allowed
 	}
 	for _, in := range from.page.contexts.inWorld(deviceWorld) {
-		var said struct {
-			Result struct {
-				Value struct {
-					Origin  string `json:"origin"`
-					Allowed bool   `json:"allowed"`
-				} `json:"value"`
-			} `json:"result"`
+		var policy struct {
+			Origin  string `json:"origin"`
+			Allowed bool   `json:"allowed"`
 		}
-		params := in.address(deviceObject).params
-		params["functionDeclaration"] = "kind => " + deviceObject + ".policy(kind)"
-		params["arguments"] = []map[string]any{{"value": kind}}
-		params["returnByValue"] = true
-		err := callRenderer(from.client.life, in.target, "Runtime.callFunctionOn", params, &said)
-		if v := said.Result.Value; err == nil && v.Origin == from.origin && v.Allowed {
+		err := in.address(deviceObject).ask(from.client.life, &policy, "policy", kind)
+		if err == nil && policy.Origin == from.origin && policy.Allowed {
 			return true
 		}
 	}

@@ -9,10 +9,21 @@ import (
 	"github.com/cdpbridge/cdpbridge/permissions"
 )
 
+// DeviceRequest is a page that asks for a device, with the answer.
+type DeviceRequest struct {
+	*DeviceChoice
+	// WebContents is the page that asks, and Frame its frame.
+	WebContents *WebContents
+	Frame       *Frame
+	// Origin is that of the frame and EmbeddingOrigin that of the page, without a
+	// slash at the end. The device is granted to the page's.
+	Origin          string
+	EmbeddingOrigin string
+}
+
 // DeviceChoice is the answer to a page that asks for a device. Without an answer, and
 // without PreventDefault, the page gets no device when the listener returns (of
-// Bluetooth devices the first one). It is safe
-// for use by several goroutines.
+// Bluetooth devices the first one). It is safe for use by several goroutines.
 type DeviceChoice struct {
 	ctx    context.Context
 	choose func(id string)
@@ -100,10 +111,10 @@ func (r *deviceRequest[D]) late() bool {
 }
 
 // request asks the listener for a device.
-func (k *deviceKind[D, S]) request(ctx context.Context, from deviceAsker, question []byte) (chosen []D, err error) {
-	wants, err := k.wants(question)
+func (k *deviceKind[D, S]) request(ctx context.Context, from deviceAsker, q deviceQuestion) (chosen []D, err error) {
+	wants, err := k.wants(q)
 	if err != nil {
-		return nil, err
+		return nil, &domException{"TypeError", "The filters are not valid."}
 	}
 	if !from.active || from.frame == nil {
 		return nil, &domException{"SecurityError", "Must be handling a user gesture to show a permission request."}
@@ -113,12 +124,14 @@ func (k *deviceKind[D, S]) request(ctx context.Context, from deviceAsker, questi
 	}
 	r := k.begin(from, wants)
 	offered := slices.DeleteFunc(k.list(ctx), func(d D) bool { return !k.shown(d) || !wants(d) })
-	listener := k.listener(r, r.list(offered, k.group))
+	offered = r.list(offered, k.group)
+	listener := k.listener.get()
 	if listener == nil {
 		return nil, nil
 	}
+	e := DeviceRequest{r.choice, from.page, from.frame, from.origin, from.embedding}
 	go func() {
-		k.access.session.browser.safely("OnSelect "+string(k.name), listener)
+		k.access.session.browser.safely("OnSelect "+string(k.name), func() { listener(e, offered) })
 		if r.choice.ended() {
 			r.settle(nil)
 		}
@@ -152,13 +165,12 @@ func (k *deviceKind[D, S]) begin(from deviceAsker, wants func(D) bool) *deviceRe
 	k.mu.Unlock()
 	if last != nil {
 		last.end()
+		return r
 	}
 	context.AfterFunc(from.client.life, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if k.requests[from.client] == r {
-			delete(k.requests, from.client)
-		}
+		delete(k.requests, from.client)
 	})
 	return r
 }

@@ -3,30 +3,20 @@ package bridge
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"iter"
-	"slices"
 	"sync"
 
 	"github.com/cdpbridge/cdpbridge/devices"
 	"github.com/cdpbridge/cdpbridge/devices/serial"
-	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
 
 // SelectSerialPortEvent is a page that asks for a serial port: Electron's event
 // select-serial-port.
 type SelectSerialPortEvent struct {
-	*DeviceChoice
+	DeviceRequest
 	// Ports are those that fit what the page asks for, sorted by their names.
 	Ports []SerialPort
-	// WebContents is the page that asks, and Frame its frame.
-	WebContents *WebContents
-	Frame       *Frame
-	// Origin is that of the frame and EmbeddingOrigin that of the page, without a
-	// slash at the end. The port is granted to the page's.
-	Origin          string
-	EmbeddingOrigin string
 }
 
 // OnSelectSerialPort sets who chooses when a page calls navigator.serial.requestPort();
@@ -39,8 +29,11 @@ type SelectSerialPortEvent struct {
 // they cannot be transferred to workers by postMessage, and events of theirs are not
 // trusted ones.
 func (s *Session) OnSelectSerialPort(listener func(e *SelectSerialPortEvent)) {
-	s.devices.serialListener.set(listener)
-	s.devices.update()
+	var ask func(DeviceRequest, []SerialPort)
+	if listener != nil {
+		ask = func(r DeviceRequest, fitting []SerialPort) { listener(&SelectSerialPortEvent{r, fitting}) }
+	}
+	s.devices.serial.setListener(ask)
 }
 
 // SerialPortEvents returns an iterator over the serial ports that are plugged in and
@@ -60,22 +53,8 @@ func newSerialKind(a *deviceAccess) *deviceKind[SerialPort, serial.Source] {
 		shown:      func(port SerialPort) bool { return !serial.Blocked(port) },
 		group:      SerialPort.Identity,
 		wants:      wantedPorts,
-		listener:   a.selectSerialPort,
 		open:       openSerialPort,
 	})
-}
-
-func (a *deviceAccess) selectSerialPort(r *deviceRequest[SerialPort], offered []SerialPort) func() {
-	listener := a.serialListener.get()
-	if listener == nil {
-		return nil
-	}
-	slices.SortStableFunc(offered, func(a, b SerialPort) int { return cmp.Compare(a.PortName, b.PortName) })
-	e := &SelectSerialPortEvent{
-		DeviceChoice: r.choice, Ports: offered, WebContents: r.from.page, Frame: r.from.frame,
-		Origin: r.from.origin, EmbeddingOrigin: r.from.embedding,
-	}
-	return func() { listener(e) }
 }
 
 // serialGrant is what is remembered of a port. One that has no names of a USB device is
@@ -103,14 +82,12 @@ func serialPage(port SerialPort) map[string]any {
 	return map[string]any{"info": info}
 }
 
-func wantedPorts(question []byte) (func(SerialPort) bool, error) {
-	var q struct {
+func wantedPorts(q deviceQuestion) (func(SerialPort) bool, error) {
+	var wanted struct {
 		Filters []serial.Filter `json:"filters"`
 	}
-	if err := jsonv2.Unmarshal(question, &q, jsonv2.AllowInvalidUTF8(true)); err != nil {
-		return nil, &domException{"TypeError", "The filters are not valid."}
-	}
-	return func(port SerialPort) bool { return serial.Matches(q.Filters, port) }, nil
+	err := q.decode(&wanted)
+	return func(port SerialPort) bool { return serial.Matches(wanted.Filters, port) }, err
 }
 
 // openSerial is a serial port that a document has open. It is read ahead: Chromium
@@ -140,15 +117,15 @@ type serialError struct {
 // fastest lines.
 const readAhead = 1 << 20
 
-func openSerialPort(ctx context.Context, c *deviceClient, source serial.Source, port SerialPort, question []byte) (deviceConnection, error) {
-	var q struct {
+func openSerialPort(ctx context.Context, c *deviceClient, source serial.Source, port SerialPort, q deviceQuestion) (deviceConnection, error) {
+	var asked struct {
 		Options serial.Options `json:"options"`
 	}
 	failed := &domException{"NetworkError", "Failed to open serial port."}
-	if err := jsonv2.Unmarshal(question, &q, jsonv2.AllowInvalidUTF8(true)); err != nil {
+	if err := q.decode(&asked); err != nil {
 		return nil, failed
 	}
-	connection, err := source.Open(ctx, port, q.Options)
+	connection, err := source.Open(ctx, port, asked.Options)
 	if err != nil {
 		c.page.session.browser.log.Warn("a page could not open a serial port", "port", port.PortName, "page", c.page.URL(), "error", devices.Explain(port, err))
 		return nil, failed
@@ -220,31 +197,27 @@ func serialException(err error) *domException {
 	return &domException{"UnknownError", "An unknown system error has occurred."}
 }
 
-func (s *openSerial) do(ctx context.Context, turn deviceTurn, op string, question []byte) (any, error) {
-	turn.end(ctx)
-	var q struct {
+func (s *openSerial) do(ctx context.Context, q deviceQuestion) (any, error) {
+	q.turn.end(ctx)
+	var asked struct {
 		Most    int                  `json:"most"`
-		Data    string               `json:"data"`
+		Data    []byte               `json:"data"`
 		Input   bool                 `json:"input"`
 		Output  bool                 `json:"output"`
 		Signals serial.OutputSignals `json:"signals"`
 	}
-	if err := jsonv2.Unmarshal(question, &q, jsonv2.AllowInvalidUTF8(true)); err != nil {
+	if err := q.decode(&asked); err != nil {
 		return nil, err
 	}
-	switch op {
+	switch q.op {
 	case "read":
-		return s.take(ctx, q.Most)
+		return s.take(ctx, asked.Most)
 	case "write":
-		data, err := base64.StdEncoding.DecodeString(q.Data)
-		if err != nil {
-			return nil, err
-		}
-		return nil, s.write(data)
+		return nil, s.write(asked.Data)
 	case "drain":
 		return nil, s.port.Drain()
 	case "discard":
-		return nil, s.discard(q.Input, q.Output)
+		return nil, s.discard(asked.Input, asked.Output)
 	case "getSignals":
 		signals, err := s.port.Signals()
 		if err != nil {
@@ -252,12 +225,12 @@ func (s *openSerial) do(ctx context.Context, turn deviceTurn, op string, questio
 		}
 		return signals, nil
 	case "setSignals":
-		if err := s.port.SetSignals(q.Signals); err != nil {
+		if err := s.port.SetSignals(asked.Signals); err != nil {
 			return nil, s.failure(err, "Failed to set control signals.")
 		}
 		return nil, nil
 	}
-	return nil, &domException{"NotSupportedError", "The operation is not supported."}
+	return nil, errNoSuchOperation
 }
 
 func (s *openSerial) failure(err error, message string) error {
@@ -281,7 +254,7 @@ func (s *openSerial) write(data []byte) error {
 }
 
 // take waits for what has come, and returns at most so many bytes of it.
-func (s *openSerial) take(ctx context.Context, most int) (string, error) {
+func (s *openSerial) take(ctx context.Context, most int) ([]byte, error) {
 	s.mu.Lock()
 	cleared := s.cleared
 	s.mu.Unlock()
@@ -289,7 +262,7 @@ func (s *openSerial) take(ctx context.Context, most int) (string, error) {
 		s.mu.Lock()
 		if s.cleared != cleared { // the page does not wait any more
 			s.mu.Unlock()
-			return "", nil
+			return []byte{}, nil
 		}
 		n := min(len(s.read), max(most, 1))
 		if len(s.errs) > 0 {
@@ -297,24 +270,24 @@ func (s *openSerial) take(ctx context.Context, most int) (string, error) {
 		}
 		switch {
 		case n > 0:
-			text := base64.StdEncoding.EncodeToString(s.read[:n])
+			taken := s.read[:n]
 			s.drop(n)
 			s.mu.Unlock()
-			return text, nil
+			return taken, nil
 		case len(s.errs) > 0:
 			err := s.errs[0].err
 			if !s.ended || len(s.errs) > 1 { // the last one of a lost port stays
 				s.errs = s.errs[1:]
 			}
 			s.mu.Unlock()
-			return "", err
+			return nil, err
 		}
 		changed := s.changed
 		s.mu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return "", errDeviceGone
+			return nil, errDeviceGone
 		}
 	}
 }

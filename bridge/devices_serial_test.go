@@ -417,7 +417,9 @@ func TestSerial_RevokedPortsAreClosed(t *testing.T) {
 	if len(grants) != 1 || grants[0].Kind != devices.Serial || grants[0].Origin != originOfPage(t, page) || grants[0].Name != "Scale" || !grants[0].Lasts() {
 		t.Errorf("%+v", grants)
 	}
-	s.RevokeDevices(func(g devices.Grant) bool { return g.Name == "Scale" })
+	if err := s.RevokeDevices(func(g devices.Grant) bool { return g.Name == "Scale" }); err != nil {
+		t.Error(err)
+	}
 	does(t, page, `return await reading`, "The device has been lost.")
 	if err := device.Closed(testContext(t)); err != nil {
 		t.Error(err)

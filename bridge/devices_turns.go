@@ -14,7 +14,7 @@ type deviceTurns struct {
 // deviceTurn is that of one goroutine. The zero one need not wait.
 type deviceTurn struct {
 	before <-chan struct{} // closed when it begins
-	over   func()          // lets the next one begin
+	done   func()          // lets the next one begin
 }
 
 func (t *deviceTurns) next() deviceTurn {
@@ -39,8 +39,17 @@ func (t deviceTurn) wait(ctx context.Context) {
 
 // end lets the next one begin, but not before those that are before this one.
 func (t deviceTurn) end(ctx context.Context) {
-	if t.over != nil {
+	if t.done != nil {
 		t.wait(ctx)
-		t.over()
+		t.done()
 	}
+}
+
+// move ends a turn when the goroutine has a place among others, and waits for its turn
+// there.
+func (t deviceTurn) move(ctx context.Context, others *deviceTurns) deviceTurn {
+	moved := others.next()
+	t.end(ctx)
+	moved.wait(ctx)
+	return moved
 }

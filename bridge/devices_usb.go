@@ -9,23 +9,15 @@ import (
 
 	"github.com/cdpbridge/cdpbridge/devices"
 	"github.com/cdpbridge/cdpbridge/devices/usb"
-	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
 
 // SelectUSBDeviceEvent is a page that asks for a USB device: Electron's event
 // select-usb-device.
 type SelectUSBDeviceEvent struct {
-	*DeviceChoice
+	DeviceRequest
 	// Devices are those that fit what the page asks for. Those that pages must not
 	// see, such as security keys, are missing.
 	Devices []USBDevice
-	// WebContents is the page that asks, and Frame its frame.
-	WebContents *WebContents
-	Frame       *Frame
-	// Origin is that of the frame and EmbeddingOrigin that of the page, without a
-	// slash at the end. The device is granted to the page's.
-	Origin          string
-	EmbeddingOrigin string
 }
 
 // OnSelectUSBDevice sets who chooses when a page calls navigator.usb.requestDevice();
@@ -39,8 +31,11 @@ type SelectUSBDeviceEvent struct {
 // interfaces, alternates and endpoints come from the devices alone: the constructors
 // that Chromium has for them do not take these.
 func (s *Session) OnSelectUSBDevice(listener func(e *SelectUSBDeviceEvent)) {
-	s.devices.usbListener.set(listener)
-	s.devices.update()
+	var ask func(DeviceRequest, []USBDevice)
+	if listener != nil {
+		ask = func(r DeviceRequest, fitting []USBDevice) { listener(&SelectUSBDeviceEvent{r, fitting}) }
+	}
+	s.devices.usb.setListener(ask)
 }
 
 // USBDeviceEvents returns an iterator over the USB devices that are plugged in while a
@@ -116,24 +111,11 @@ func newUSBKind(a *deviceAccess) *deviceKind[USBDevice, usb.Source] {
 		shown:       func(d USBDevice) bool { return !usb.Blocked(d) },
 		group:       USBDevice.Identity,
 		wants:       wantedUSBDevices,
-		listener:    a.selectUSBDevice,
 		forgetsLate: true,
 		tellsAll:    true,
 		closesLost:  true,
 		open:        openUSBDevice,
 	})
-}
-
-func (a *deviceAccess) selectUSBDevice(r *deviceRequest[USBDevice], offered []USBDevice) func() {
-	listener := a.usbListener.get()
-	if listener == nil {
-		return nil
-	}
-	e := &SelectUSBDeviceEvent{
-		DeviceChoice: r.choice, Devices: offered, WebContents: r.from.page, Frame: r.from.frame,
-		Origin: r.from.origin, EmbeddingOrigin: r.from.embedding,
-	}
-	return func() { listener(e) }
 }
 
 // usbGrant is what is remembered of a device. One without a serial number is another one
@@ -165,20 +147,18 @@ func usbPage(d USBDevice) map[string]any {
 	return page
 }
 
-func wantedUSBDevices(question []byte) (func(USBDevice) bool, error) {
-	var q struct {
+func wantedUSBDevices(q deviceQuestion) (func(USBDevice) bool, error) {
+	var wanted struct {
 		Filters          []usb.Filter `json:"filters"`
 		ExclusionFilters []usb.Filter `json:"exclusionFilters"`
 	}
-	if err := jsonv2.Unmarshal(question, &q, jsonv2.AllowInvalidUTF8(true)); err != nil {
-		return nil, &domException{"TypeError", "The filters are not valid."}
-	}
+	err := q.decode(&wanted)
 	return func(d USBDevice) bool {
-		return usb.Matches(q.Filters, d) && !slices.ContainsFunc(q.ExclusionFilters, func(f usb.Filter) bool { return f.Match(d) })
-	}, nil
+		return usb.Matches(wanted.Filters, d) && !slices.ContainsFunc(wanted.ExclusionFilters, func(f usb.Filter) bool { return f.Match(d) })
+	}, err
 }
 
-func openUSBDevice(ctx context.Context, c *deviceClient, source usb.Source, d USBDevice, _ []byte) (deviceConnection, error) {
+func openUSBDevice(ctx context.Context, c *deviceClient, source usb.Source, d USBDevice, _ deviceQuestion) (deviceConnection, error) {
 	protected := c.page.session.devices.protectedUSBClasses(ctx)
 	connection, err := source.Open(ctx, d, usb.Options{})
 	switch {

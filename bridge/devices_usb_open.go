@@ -10,7 +10,6 @@ import (
 
 	"github.com/cdpbridge/cdpbridge/devices"
 	"github.com/cdpbridge/cdpbridge/devices/usb"
-	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
 
 // openUSB is a USB device that a document has open. The object in the document knows
@@ -94,9 +93,10 @@ func (u *openUSB) close() {
 	u.connection.Close()
 }
 
-func (u *openUSB) do(ctx context.Context, turn deviceTurn, op string, question []byte) (any, error) {
+func (u *openUSB) do(ctx context.Context, asked deviceQuestion) (any, error) {
+	turn, op := asked.turn, asked.op
 	var q usbQuestion
-	if err := jsonv2.Unmarshal(question, &q, jsonv2.AllowInvalidUTF8(true)); err != nil {
+	if err := asked.decode(&q); err != nil {
 		return nil, &domException{"TypeError", "The arguments are not valid."}
 	}
 	if !q.fits() {
@@ -130,7 +130,7 @@ func (u *openUSB) do(ctx context.Context, turn deviceTurn, op string, question [
 			return usbResults(u.connection.IsochronousOut(ctx, q.Endpoint, q.Data, q.packets()))
 		})
 	}
-	return nil, &domException{"NotSupportedError", "The operation is not supported."}
+	return nil, errNoSuchOperation
 }
 
 // fits reports whether what is to be transferred is not too much.
@@ -347,12 +347,10 @@ func usbTransfer[R any](u *openUSB, turn deviceTurn, pipe usbPipe, transfer func
 		return nil, errUSBEndpoint
 	}
 	defer claim.transfers.Done()
-	mine := claim.pipes[pipe].next()
-	defer mine.over()
-	turn.end(u.life)
-	mine.wait(claim.ctx)
+	turn = turn.move(claim.ctx, claim.pipes[pipe])
+	defer turn.end(claim.ctx)
 	if claim.isochronous(pipe) {
-		mine.over()
+		turn.end(claim.ctx)
 	}
 	result, err := transfer(claim.ctx)
 	if err != nil {
@@ -396,10 +394,8 @@ func (u *openUSB) control(turn deviceTurn, in bool, q usbQuestion) (any, error) 
 		return nil, err
 	}
 	defer done()
-	mine := u.controls.next()
-	defer mine.over()
-	turn.end(u.life)
-	mine.wait(ctx)
+	turn = turn.move(ctx, &u.controls)
+	defer turn.end(ctx)
 	var r usbResult
 	if in {
 		r.Data, r.Status, err = u.connection.ControlIn(ctx, q.Setup, int(q.Length))

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/cdpbridge/cdpbridge/devices"
-	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
 )
 
 const (
@@ -533,7 +532,9 @@ func TestUSB_RevokedDevicesAreClosed(t *testing.T) {
 	if len(grants) != 1 || grants[0].Kind != devices.USB || grants[0].Name != "Gadget" || !grants[0].Lasts() {
 		t.Errorf("%+v", grants)
 	}
-	s.RevokeDevices(func(g devices.Grant) bool { return g.Name == "Gadget" })
+	if err := s.RevokeDevices(func(g devices.Grant) bool { return g.Name == "Gadget" }); err != nil {
+		t.Error(err)
+	}
 	g.wait(t, "close")
 	usbDoes(t, page, `return await waiting`, "NotFoundError: "+fmt.Sprintf(usbFailed, "transferIn", usbGone))
 	eventually(t, page, `!device.opened`)
@@ -641,12 +642,12 @@ func TestUSB_NoPageReachesWhatItWasNotGiven(t *testing.T) {
 	usbDoes(t, page, usbRequest+`return device.productName`, "Gadget")
 	client := s.devices.pages.all()[0]
 	ask := func(op, device, more string) string {
-		question := []byte(fmt.Sprintf(`{"kind":"usb.%s","device":"%s"%s}`, op, device, more))
 		q := deviceQuestion{URL: page.URL(), Origin: originOfPage(t, page), Allowed: true}
-		if err := jsonv2.Unmarshal(question, &q); err != nil {
+		q.text = fmt.Sprintf(`{"kind":"usb.%s","device":"%s"%s}`, op, device, more)
+		if err := q.decode(&q); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.devices.pages.answer(client, q, question); err != nil {
+		if _, err := s.devices.pages.answer(client, q); err != nil {
 			return err.Error()
 		}
 		return "ok"

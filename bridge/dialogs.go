@@ -32,7 +32,8 @@ type DialogAnswer struct {
 
 // SetDialogHandler sets the handler that answers the page's dialogs; nil removes
 // it. Without one, and when it panics, a confirm or prompt is cancelled and a
-// beforeunload lets the page be left. The page waits for the answer as long as
+// beforeunload lets the page be left; without one, while a client of Session.Attach
+// has the domain Page on in the page, it is left to that. The page waits for the answer as long as
 // it takes. ctx ends when the dialog needs no answer any more: the page is
 // closed, or goes elsewhere.
 func (w *WebContents) SetDialogHandler(handler func(ctx context.Context, d Dialog) DialogAnswer) {
@@ -64,7 +65,11 @@ func (w *WebContents) answerDialogs(dialogs iter.Seq2[cdp.Event, error]) {
 
 func (w *WebContents) answerDialog(ctx context.Context, d Dialog) {
 	answer := DialogAnswer{Accept: d.Type == "beforeunload"}
-	if handler := w.dialogHandler.get(); handler != nil {
+	handler := w.dialogHandler.get()
+	if handler == nil && w.target.ClientHasPage() {
+		return // it is the client's to answer
+	}
+	if handler != nil {
 		w.session.browser.safely("SetDialogHandler", func() { answer = handler(ctx, d) })
 	}
 	// The call fails without harm when the dialog is over: its context is.

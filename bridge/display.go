@@ -105,10 +105,13 @@ func (d *displayMedia) chosen(ctx context.Context, from questioner, r DisplayMed
 	}
 	answer, err := answered(ctx, d.session.browser, "SetDisplayMediaRequestHandler", func() (DisplayMedia, error) { return handler(ctx, r) })
 	if err != nil {
-		return DisplayMedia{}, fmt.Errorf("%w: %w", errDisplayDenied, err)
+		err = fmt.Errorf("%w: %w", errDisplayDenied, err)
+	} else if wrong := r.Check(answer); wrong != nil {
+		err = fmt.Errorf("%w: %w", errDisplayFailed, wrong)
 	}
-	if err := r.Check(answer); err != nil {
-		return DisplayMedia{}, fmt.Errorf("%w: %w", errDisplayFailed, err)
+	d.session.permissions.decided(from.request(PermissionDisplayCapture), err == nil, byDisplayHandler)
+	if err != nil {
+		return DisplayMedia{}, err
 	}
 	if !r.AudioRequested {
 		answer.Audio = nil

@@ -107,7 +107,7 @@ func (d *displayMedia) heard(m worldMessage) {
 	}
 	switch q.Kind {
 	case "request":
-		if !m.from.ask(func() { d.answer(m, q) }) {
+		if !ask(&m.from.requests, func() { d.answer(m, q) }) {
 			m.from.address(displayObject).send("answer", displayAnswer{ID: q.ID, Error: errDisplayDenied})
 		}
 	case "begun":

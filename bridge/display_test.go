@@ -246,6 +246,31 @@ func TestDisplayMedia_AHandlerThatSaysNo(t *testing.T) {
 	}
 }
 
+func TestDisplayMedia_AnswersAreToldOfForAudit(t *testing.T) {
+	t.Parallel()
+	s := memorySession(t)
+	page := displayPage(t, s, permissionServer(t), "red")
+	decisions := events(s.PermissionDecisions(testContext(t)))
+	for _, c := range []struct {
+		handler DisplayMediaRequestHandler
+		granted bool
+	}{
+		{shows(page), true},
+		{func(context.Context, DisplayMediaRequest) (DisplayMedia, error) {
+			return DisplayMedia{}, errors.New("no")
+		}, false},
+	} {
+		s.SetDisplayMediaRequestHandler(c.handler)
+		want(t, page, settled(capturing+`.then(s => s.getTracks()[0].stop())`)+`.then(() => true)`, true)
+		if d := next(t, decisions); d.Permission != PermissionMedia || !d.Granted || d.Rule != "default" {
+			t.Errorf("%+v", d)
+		}
+		if d := next(t, decisions); d.Permission != PermissionDisplayCapture || d.Granted != c.granted || d.Rule != "display handler" || d.WebContents != page {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
 func TestDisplayMedia_MED0534_AHandlerCanBeRemoved(t *testing.T) {
 	t.Parallel()
 	s := memorySession(t)

@@ -57,8 +57,9 @@ func mobileNetwork(down, up, latency int) NetworkEmulation {
 // A page shares the rates with its frames of the same site and its dedicated
 // workers; each other page and worker has them for itself. Requests that no page
 // or worker makes, such as those for the main script of a service worker and those
-// of Session.Fetch, have the network that there is. It takes Chromium's network instrumentation (see
-// PartitionOptions.NoCache).
+// of Session.Fetch, have the network that there is. A shared worker has its own some
+// milliseconds after its script began. It takes Chromium's network instrumentation
+// (see PartitionOptions.NoCache).
 func (s *Session) EnableNetworkEmulation(ctx context.Context, e NetworkEmulation) error {
 	rate := func(r float64) bool { return r >= 0 && !math.IsInf(r, 1) } // and no NaN
 	if e.Latency < 0 || !rate(e.DownloadThroughput) || !rate(e.UploadThroughput) || !rate(e.PacketLoss) || e.PacketLoss > 100 {

@@ -43,6 +43,14 @@ type measured struct {
 	Error    string
 }
 
+// shorter has the shorter time of each, where there is one.
+func (m measured) shorter(other measured) measured {
+	if m == (measured{}) {
+		return other
+	}
+	return measured{min(m.Latency, other.Latency), min(m.Down, other.Down), min(m.Up, other.Up), other.Error}
+}
+
 const emulationMeasure = `
 var timed = async (f) => { const start = performance.now(); await f(); return performance.now() - start };
 var measure = async () => {
@@ -88,19 +96,22 @@ func TestNetworkEmulation_HoldsInPagesAndWorkersOfItsSessionOnly(t *testing.T) {
 	}
 	later := testPage(t, slow, server.URL("localhost", "/"))
 	other := testPage(t, fast, server.URL("localhost", "/"))
-	// What a busy machine adds to a time is not what was asked for: the page is
-	// measured again then.
+	// A busy machine only ever adds to a time: the shortest of some are looked at.
+	// The first ones are of a shared worker that has its network a moment late.
 	check := func(name string, page *WebContents, holds func(measured) bool) {
+		want(t, page, `new Promise(measured => new SharedWorker("/measure/shared.js").port.onmessage = () => measured(true))`, true)
+		best := map[string]measured{}
 		var wrong []string
-		for range 5 {
+		for range 8 {
 			all, err := Evaluate[map[string]measured](testContext(t), page, measureEverywhere)
 			if err != nil || len(all) != 4 {
 				t.Fatalf("%s: %v, %v", name, all, err)
 			}
 			wrong = nil
 			for where, got := range all {
-				if got.Error != "" || !holds(got) {
-					wrong = append(wrong, fmt.Sprintf("the %s has %+v", where, got))
+				best[where] = best[where].shorter(got)
+				if got.Error != "" || !holds(best[where]) {
+					wrong = append(wrong, fmt.Sprintf("the %s has %+v", where, best[where]))
 				}
 			}
 			if wrong == nil {

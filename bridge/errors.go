@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cdpbridge/cdpbridge/cdp"
 	"github.com/cdpbridge/cdpbridge/chromium"
 )
 
@@ -31,6 +32,9 @@ var (
 	// ErrServiceWorkerGone is the error of a call on a service worker that is
 	// destroyed: unregistered, or replaced by a newer version.
 	ErrServiceWorkerGone = errors.New("the service worker is gone")
+
+	// ErrClientTooSlow is the end of a client (Session.Attach) that did not read.
+	ErrClientTooSlow = cdp.ErrOverflow
 
 	// ErrRendererGone is the error of a call on a page whose renderer process
 	// has crashed. Reload or LoadURL bring the page back.

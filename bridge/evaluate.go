@@ -183,18 +183,33 @@ func exceptionIn(raw jsonv2.Value) error {
 	return r.Exception.err()
 }
 
-// run evaluates in the world of e and returns the result as it came.
+// run evaluates in the world of e and returns the result as it came. Code that
+// came too late for its document has not run: it goes to the one that follows, if
+// that is there.
 func run(ctx context.Context, e Evaluator, params evaluateParams) (jsonv2.Value, error) {
 	in, err := e.world(ctx)
-	if err != nil {
-		return nil, err
+	for err == nil {
+		params.ContextID = in.context
+		var result jsonv2.Value
+		failed := in.call(ctx, "Runtime.evaluate", params, &result)
+		if failed == nil {
+			return result, nil
+		}
+		if !neverRan(failed) {
+			return nil, failed
+		}
+		gone := in
+		if in, err = e.world(ctx); in == gone {
+			return nil, failed
+		}
 	}
-	params.ContextID = in.context
-	var result jsonv2.Value
-	if err := in.call(ctx, "Runtime.evaluate", params, &result); err != nil {
-		return nil, err
-	}
-	return result, nil
+	return nil, err
+}
+
+// neverRan knows Chromium's answer to code for a context that was gone before.
+func neverRan(err error) bool {
+	var refused *cdp.Error
+	return errors.As(err, &refused) && strings.Contains(refused.Message, "Cannot find context with specified id")
 }
 
 // call sends a command that the renderer process of the world answers.

@@ -178,7 +178,7 @@ func (x *externals) begin(r PermissionRequest) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.pending[r.WebContents] == externalLimit {
-		x.session.permissions.decided(r, false, "too many")
+		x.session.permissions.decided(r, false, byTooMany)
 		return false
 	}
 	x.pending[r.WebContents]++

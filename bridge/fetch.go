@@ -98,7 +98,7 @@ func (s *Session) Fetch(r *http.Request, o FetchOptions) (*http.Response, error)
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
 		end()
-		return nil, err
+		return nil, s.explain(err) // its end is told to the network and to ctx at the same time
 	}
 	body := &fetchedBody{ReadCloser: response.Body, chunked: len(response.TransferEncoding) > 0, empty: response.ContentLength == 0}
 	response.Body = &closingBody{ReadCloser: body, close: func() {

@@ -112,10 +112,11 @@ type worldContext struct {
 	id      int
 	name    string // of the world
 	frameID string
+	origin  string          // of the document, also of a blank one, which has its opener's
 	life    context.Context // ends with the document
 	end     context.CancelFunc
 
-	questions atomic.Int32 // about permissions that are not answered yet
+	requests, checks atomic.Int32 // about permissions that are not answered yet
 }
 
 // ownWorlds is what the names of the bridge's isolated worlds begin with.
@@ -208,6 +209,7 @@ func (c *contexts) note(page *WebContents, t *cdp.Target, e cdp.Event) {
 		Context struct {
 			ID      int    `json:"id"`
 			Name    string `json:"name"`
+			Origin  string `json:"origin"`
 			AuxData struct {
 				IsDefault bool   `json:"isDefault"`
 				FrameID   string `json:"frameId"`
@@ -227,7 +229,7 @@ func (c *contexts) note(page *WebContents, t *cdp.Target, e cdp.Event) {
 			c.byFrame[ev.Context.AuxData.FrameID] = id
 		case strings.HasPrefix(ev.Context.Name, ownWorlds):
 			life, end := context.WithCancel(page.life)
-			c.worlds[id] = &worldContext{target: t, id: ev.Context.ID, name: ev.Context.Name, frameID: ev.Context.AuxData.FrameID, life: life, end: end}
+			c.worlds[id] = &worldContext{target: t, id: ev.Context.ID, name: ev.Context.Name, frameID: ev.Context.AuxData.FrameID, origin: ev.Context.Origin, life: life, end: end}
 		}
 	case "Runtime.executionContextDestroyed":
 		c.forget(func(known frameContext) bool { return known == frameContext{s, ev.ExecutionContextID} })
@@ -267,6 +269,19 @@ func (c *contexts) inWorld(name string) (all []*worldContext) {
 		}
 	}
 	return all
+}
+
+// originOf is the origin of a frame's document, as far as the bridge has a world in it.
+// Chromium does not tell that of a blank document with the frame: it has its opener's.
+func (c *contexts) originOf(frameID string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.worlds {
+		if w.frameID == frameID && w.origin != "" && w.origin != "://" {
+			return w.origin
+		}
+	}
+	return "null"
 }
 
 // called hands on what a script says.

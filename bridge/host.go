@@ -36,6 +36,7 @@ type host struct {
 	processes  processIDs
 	policies   *policies
 	netLog     netLogSource
+	transfers  *transfers
 
 	defaultContext string
 
@@ -153,12 +154,13 @@ func (b *Browser) connectHost(ctx context.Context, name string, t cdp.Transport,
 	h := &host{browser: b, name: name, process: p, contexts: map[string]*Session{}, policies: newPolicies(), extensions: newOwnExtensions()}
 	h.life, h.end = context.WithCancelCause(context.Background())
 	h.netLog = newNetLogSource(h)
+	h.transfers = newTransfers(h)
 	h.tree = cdp.NewTree(t, cdp.ConnOptions{
 		Cause: h.ended,
 		Malformed: func(head []byte) {
 			b.log.Warn("dropped what is not of the protocol", "host", name, "frame", string(head))
 		},
-	}, cdp.TreeOptions{Adopt: h.adopt, Restarted: h.restarted, Attached: h.attached, Gone: h.targetGone, Navigating: h.navigating, Restored: h.restored, Crashed: h.crashed})
+	}, cdp.TreeOptions{Adopt: h.adopt, Restarted: h.restarted, Attached: h.attached, Gone: h.targetGone, Navigating: h.navigating, Downloading: h.transfers.began, Restored: h.restored, Crashed: h.crashed})
 	h.hidden = cdp.NewHiddenPages(h.life, h.tree)
 	h.workerScripts = cdp.NewInterception(h.life)
 	h.workerScripts.JoinLive(cdp.BrowserTarget(h.tree.Conn()))
@@ -186,6 +188,9 @@ func (h *host) greet(ctx context.Context, owner *Session) error {
 		return err
 	}
 	h.defaultContext = contexts.Default
+	if err := h.transfers.begin(); err != nil {
+		return err
+	}
 	if owner != nil {
 		h.addContext(h.defaultContext, owner)
 	}
@@ -293,8 +298,9 @@ func (h *host) session(browserContextID string) *Session {
 
 func (h *host) addContext(id string, s *Session) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.contexts[id] = s
+	h.mu.Unlock()
+	h.transfers.lead(id)
 }
 
 func (h *host) removeContext(id string) {

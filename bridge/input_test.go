@@ -55,9 +55,12 @@ func TestClick_SaysWhatIsInTheWay(t *testing.T) {
 	for selector, reason := range map[string]string{
 		"#missing": "no element matches", "#covered": `<div id="cover"`, "#off": "disabled", "#none": "not visible", "#outside": "outside",
 	} {
-		short, cancel := context.WithTimeout(ctx, 400*time.Millisecond)
-		err := page.Click(short, selector)
-		cancel()
+		var err error
+		for limit := 400 * time.Millisecond; err == nil || strings.Contains(err.Error(), "nothing is known"); limit *= 4 {
+			short, cancel := context.WithTimeout(ctx, limit)
+			err = page.Click(short, selector)
+			cancel()
+		}
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), reason) || !strings.Contains(err.Error(), selector) {
 			t.Errorf("%s: %v, want %q", selector, err, reason)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -83,4 +84,27 @@ func TestMedia_CamerasAndMicrophones(t *testing.T) {
 			want(t, page, labels, c.left)
 		})
 	}
+}
+
+// Chromium is told of the answers for a new page while the page runs already.
+func TestMedia_ANewPageSeesNoNamesBeforeTheChecksAreAnswered(t *testing.T) {
+	t.Parallel()
+	s := mediaSession(t)
+	answer := make(chan struct{})
+	defer close(answer)
+	var asked atomic.Int32
+	s.SetPermissionCheckHandler(func(ctx context.Context, check PermissionCheck) bool {
+		if check.Permission != PermissionMedia {
+			return true
+		}
+		if asked.Add(1) <= 2 { // by the navigation, for audio and for video
+			select {
+			case <-answer:
+			case <-ctx.Done():
+			}
+		}
+		return false
+	})
+	page := testPage(t, s, html(permissionServer(t), "new.localhost", ""))
+	want(t, page, labels, "")
 }

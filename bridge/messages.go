@@ -76,10 +76,10 @@ type messages struct {
 // workerRun is a service worker with preload scripts, from its start to its
 // stop.
 type workerRun struct {
-	life    context.Context
-	end     context.CancelFunc
-	ready   chan struct{} // closed when deliver is known
-	deliver string        // the object that takes what Go says
+	life  context.Context
+	end   context.CancelFunc
+	ready chan struct{} // closed when to is known
+	to    address
 }
 
 func newMessages(s *Session) *messages {
@@ -143,7 +143,7 @@ func (m *messages) fromWorker(t *cdp.Target, text string) {
 		return
 	}
 	go func() {
-		if to, err := run.address(run.life, t); err == nil {
+		if to, err := run.address(run.life); err == nil {
 			m.answer(run.life, to, text, func(ctx context.Context) (Caller, error) {
 				worker, err := m.session.serviceWorkers.ofTarget(ctx, t.ID())
 				return Caller{ServiceWorker: worker}, err
@@ -215,30 +215,50 @@ func (w *worldContext) address(object string) address {
 // deliver calls a method of the object and waits until it has run. A world without
 // one hears nothing.
 func (a address) deliver(ctx context.Context, method string, values ...any) error {
-	call, err := a.call(method, values)
+	call, err := a.call("", method, values)
 	if err != nil {
 		return err
 	}
 	return callRenderer(ctx, a.target, call.Method, call.Params, nil)
 }
 
+// ask is deliver, and reads what the method returns. Where there is no object it is
+// null.
+func (a address) ask(ctx context.Context, answer any, method string, values ...any) error {
+	call, err := a.call("return", method, values)
+	if err != nil {
+		return err
+	}
+	var r struct {
+		Result struct {
+			Value jsonv2.Value `json:"value"`
+		} `json:"result"`
+	}
+	if err := callRenderer(ctx, a.target, call.Method, call.Params, &r); err != nil || r.Result.Value == nil {
+		return err
+	}
+	return jsonv2.Unmarshal(r.Result.Value, answer, jsonv2.AllowInvalidUTF8(true))
+}
+
 // send is deliver without waiting.
 func (a address) send(method string, values ...any) {
-	if call, err := a.call(method, values); err == nil {
+	if call, err := a.call("", method, values); err == nil {
 		call.Session.Conn().Send(call)
 	}
 }
 
 // call is the command that calls a method of the object. The values go through
 // JSON.parse: as arguments of the protocol they would lose what is named __proto__.
-func (a address) call(method string, values []any) (cdp.Command, error) {
+// Unless it is to return something nothing of what the method returns is kept.
+func (a address) call(returning, method string, values []any) (cdp.Command, error) {
 	text, err := jsonv2.Marshal(values)
 	if err != nil {
 		return cdp.Command{}, fmt.Errorf("encoding what is sent: %w", err)
 	}
 	params := map[string]any{
-		"functionDeclaration": "function (method, text) { (" + a.object + ")?.[method](...JSON.parse(text)); }",
+		"functionDeclaration": "function (method, text) { " + returning + " (" + a.object + ")?.[method](...JSON.parse(text)); }",
 		"arguments":           []map[string]string{{"value": method}, {"value": string(text)}},
+		"returnByValue":       true,
 	}
 	maps.Copy(params, a.params)
 	return cdp.Command{Session: a.target.Session, Method: "Runtime.callFunctionOn", Params: params}, nil
@@ -292,23 +312,15 @@ func (m *messages) inServiceWorker(t *cdp.Target) (listen []cdp.Command, make st
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	run := m.beginRun(t)
-	listen = []cdp.Command{
-		{Session: t.Session, Method: "Runtime.enable"},
-		{Session: t.Session, Method: "Runtime.addBinding", Params: map[string]string{"name": callBinding}},
-	}
+	calls := workerChannel{t, callBinding}
 	make = fmt.Sprintf(`(() => {
 		const call = globalThis.%[1]s;
 		delete globalThis.%[1]s;
 		Object.defineProperty(globalThis, 'bridgePreload', {configurable: true, value: (%[2]s)((text) => { call(text); return true; })});
 	})()`, callBinding, preloadJS)
-	return listen, make, func(result jsonv2.Value, err error) {
-		var r struct {
-			Result struct {
-				ObjectID string `json:"objectId"`
-			} `json:"result"`
-		}
-		if err == nil && jsonv2.Unmarshal(result, &r) == nil {
-			run.deliver = r.Result.ObjectID
+	return calls.open(), make, func(result jsonv2.Value, err error) {
+		if to, ok := calls.listener(result, err); ok {
+			run.to = to
 			close(run.ready)
 		}
 	}
@@ -319,17 +331,7 @@ func (m *messages) beginRun(t *cdp.Target) *workerRun {
 	if last := m.workers[t]; last != nil {
 		last.end()
 	} else {
-		called := t.Session.Events(m.session.life, cdp.QueueOptions{}, "Runtime.bindingCalled")
-		go func() {
-			for e, err := range called {
-				if err != nil {
-					return
-				}
-				if call, ok := decodeBindingCall(e); ok && call.Name == callBinding {
-					m.fromWorker(t, call.Payload)
-				}
-			}
-		}()
+		workerChannel{t, callBinding}.hear(m.session.life, func(text string) { m.fromWorker(t, text) })
 	}
 	run := &workerRun{ready: make(chan struct{})}
 	run.life, run.end = context.WithCancel(t.Renderer())
@@ -339,10 +341,10 @@ func (m *messages) beginRun(t *cdp.Target) *workerRun {
 }
 
 // address waits until the preload scripts of a service worker have run.
-func (run *workerRun) address(ctx context.Context, t *cdp.Target) (address, error) {
+func (run *workerRun) address(ctx context.Context) (address, error) {
 	select {
 	case <-run.ready:
-		return address{t, map[string]any{"objectId": run.deliver}, "this"}, nil
+		return run.to, nil
 	case <-run.life.Done():
 		return address{}, errWorkerStopped
 	case <-ctx.Done():
@@ -366,7 +368,7 @@ func (m *messages) toWorker(ctx context.Context, targetID, channel string, argum
 	if run == nil {
 		return nil // nobody listens
 	}
-	to, err := run.address(ctx, t)
+	to, err := run.address(ctx)
 	if err != nil {
 		return err
 	}

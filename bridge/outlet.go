@@ -226,7 +226,12 @@ func (o *outlet) lead(ctx context.Context, at *place) error {
 	}
 	// Without the first message Chromium goes on directly for five minutes after
 	// it has found nobody listening.
-	return at.netInternals(ctx, "clearBadProxies", "flushSocketPools")
+	for _, each := range append(o.session.clientContexts(), at) {
+		if err := each.netInternals(ctx, "clearBadProxies", "flushSocketPools"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openForSockets makes the handshakes of WebSockets seen. Chromium has to trust

@@ -149,8 +149,9 @@ func (s *Session) SetPermissionCheckHandler(handler PermissionCheckHandler) {
 
 // SetPermissionPolicy sets rules that answer before the handlers do; nil removes
 // them. What they leave open, with Ask, is for what RememberPermissions remembers
-// and then for the handlers: without a request handler it is denied. The error is
-// one of Policy.Compile, and then nothing has changed. What documents were granted
+// and then for the handlers: without a request handler requests are denied, and without
+// a check handler checks are, because Chromium lets pages do some things, such as show
+// notifications, by the check alone. The error is one of Policy.Compile, and then nothing has changed. What documents were granted
 // stays granted: RevokePermission takes it back. Electron has nothing like it.
 func (s *Session) SetPermissionPolicy(p *permissions.Policy) error {
 	var compiled *permissions.Compiled
@@ -178,10 +179,12 @@ type PermissionDecision struct {
 	FilePath         string     `json:"filePath,omitempty"`
 	FileAccessType   string     `json:"fileAccessType,omitempty"`
 	Granted          bool       `json:"granted"`
-	// Rule is who decided: "default" (nobody is asked), "handler", "policy " and
-	// the rule, such as "policy deny[0]", "remembered", "removed" (the handler
-	// was, before it answered), or "too many" (of PermissionOpenExternal: eight of
-	// the page wait already).
+	// Rule is who decided: "default" (nobody is asked), "handler", "display handler"
+	// (of SetDisplayMediaRequestHandler, after the one for media), "policy " and
+	// the rule, such as "policy deny[0]", "client" (an attached one, by
+	// Browser.setPermission or grantPermissions), "remembered", "removed" (the handler
+	// was, before it answered), or "too many" (256 requests, or 256 checks, of the
+	// document wait already; of PermissionOpenExternal eight of the page).
 	Rule string `json:"rule"`
 	// WebContents is the page; nil for a worker, and for a check of notifications or
 	// files.
@@ -200,17 +203,21 @@ type permissionRules struct {
 	check   PermissionCheckHandler
 	policy  *permissions.Compiled
 	memory  *permissions.Store // nil where nothing is remembered
-	cleared chan struct{}      // closed when the request handler is removed
-	changed chan struct{}      // closed when any of this changes
+	// overrides are what attached clients have said, the newest last.
+	overrides []overrideList
+	cleared   chan struct{} // closed when the request handler is removed
+	changed   chan struct{} // closed when any of this changes
 }
 
 // asks reports whether somebody answers requests. Without, all are granted.
 func (r *permissionRules) asks() bool {
-	return r.request != nil || r.policy != nil || r.memory != nil
+	return r.request != nil || r.policy != nil || r.memory != nil || len(r.overrides) > 0
 }
 
 // checks reports whether somebody answers checks. Without, all is permitted.
-func (r *permissionRules) checks() bool { return r.check != nil || r.policy != nil }
+func (r *permissionRules) checks() bool {
+	return r.check != nil || r.policy != nil || len(r.overrides) > 0
+}
 
 // permissionDecider decides what the pages of a session may do.
 type permissionDecider struct {
@@ -296,6 +303,9 @@ func (d *permissionDecider) requested(ctx context.Context, r PermissionRequest) 
 		}
 		unasked, rule = false, "policy "+name
 	}
+	if granted, found := rules.overridden(r.WebContents, r.EmbeddingOrigin, r.Permission, r.MediaTypes...); found {
+		return granted, byClient
+	}
 	if granted, found := rules.recall(r.RequestingOrigin, r.Permission, r.MediaTypes...); found {
 		return granted, byMemory
 	}
@@ -319,8 +329,12 @@ func (d *permissionDecider) requested(ctx context.Context, r PermissionRequest) 
 // check decides a check. Nobody is told of it.
 func (d *permissionDecider) check(ctx context.Context, c PermissionCheck) (granted bool, rule string) {
 	rules := d.current()
+	overridden, found := rules.overridden(c.WebContents, c.EmbeddingOrigin, c.Permission, c.MediaType)
 	if rules.policy != nil {
 		answer, name := rules.policy.Decide(c.RequestingOrigin, c.Permission)
+		if answer == permissions.Ask && found {
+			return overridden, byClient
+		}
 		if answer == permissions.Ask && rules.check == nil {
 			if granted, found := rules.recall(c.RequestingOrigin, c.Permission, c.MediaType); found {
 				return granted, byMemory
@@ -329,6 +343,9 @@ func (d *permissionDecider) check(ctx context.Context, c PermissionCheck) (grant
 		if answer != permissions.Ask || rules.check == nil {
 			return answer == permissions.Allow, "policy " + name
 		}
+	}
+	if found {
+		return overridden, byClient
 	}
 	if rules.check == nil {
 		return true, "default"
@@ -349,6 +366,12 @@ func (d *permissionDecider) check(ctx context.Context, c PermissionCheck) (grant
 // checked decides a check of a page's.
 func (d *permissionDecider) checked(ctx context.Context, c PermissionCheck) (granted bool) {
 	granted, rule := d.check(ctx, c)
+	d.toldOfCheck(c, granted, rule)
+	return granted
+}
+
+// toldOfCheck tells of the answer to a check.
+func (d *permissionDecider) toldOfCheck(c PermissionCheck, granted bool, rule string) {
 	var types []string
 	if c.MediaType != "" {
 		types = []string{c.MediaType}
@@ -358,5 +381,4 @@ func (d *permissionDecider) checked(ctx context.Context, c PermissionCheck) (gra
 		RequestingOrigin: c.RequestingOrigin, EmbeddingOrigin: c.EmbeddingOrigin,
 		FilePath: c.FilePath, FileAccessType: c.FileAccessType, Granted: granted, Rule: rule, WebContents: c.WebContents,
 	})
-	return granted
 }

@@ -341,3 +341,26 @@ func TestPermissionChecks_ADocumentThatGoesIsNotToldMore(t *testing.T) {
 	s.SetPermissionCheckHandler(nil)
 	want(t, page, "Notification.permission", "granted")
 }
+
+// The script in a worker is in the worker's own world, and its stack tells its name.
+func TestPermissionChecks_AWorkerLearnsNoNameByWhichItsPageCanAskInTheNameOfOthers(t *testing.T) {
+	t.Parallel()
+	s := memorySession(t)
+	s.SetPermissionCheckHandler(func(_ context.Context, c PermissionCheck) bool {
+		return strings.HasPrefix(c.RequestingOrigin, "https://bank.")
+	})
+	page := testPage(t, s, html(permissionServer(t), "a.localhost", ""))
+	name := evaluated[string](t, page, `new Promise(r => {
+		const w = new Worker(URL.createObjectURL(new Blob(["let stack = ''; navigator.permissions.query({get name() { stack = new Error().stack; return 'geolocation' }}).catch(() => {}).then(() => postMessage(stack))"])));
+		w.onmessage = e => r(e.data.match(/bridge:\w+/)?.[0] ?? "");
+	})`)
+	if name == "" {
+		t.Fatal("the stack tells nothing any more: the test has to find another way")
+	}
+	want(t, page, fmt.Sprintf(`(0, eval)(%q)`, `(() => {
+		const location = {href: "https://bank.test/"}, self = {origin: "https://bank.test"}, question = {permission: "geolocation"}, answer = {state: "none"};
+		debugger;
+		return answer.state;
+	})()
+	//# sourceURL=`+name), "none")
+}

@@ -3,13 +3,10 @@ package bridge
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/cdpbridge/cdpbridge/chromium"
 	"github.com/cdpbridge/cdpbridge/permissions"
 )
 
@@ -18,8 +15,11 @@ const permissionsFile = "bridge-permissions.json"
 
 // Who decided, as PermissionDecision has it.
 const (
-	byHandler = "handler"
-	byMemory  = "remembered"
+	byHandler        = "handler"
+	byDisplayHandler = "display handler"
+	byClient         = "client"
+	byMemory         = "remembered"
+	byTooMany        = "too many"
 )
 
 // RememberPermissions makes the session remember what the request handler answers,
@@ -100,14 +100,11 @@ func (s *Session) ClearPermissionGrants(ctx context.Context) error {
 	return doing("revoking all permissions", err)
 }
 
-// permissionGrants are the decisions that a session remembers. They are opened at
-// their first use and closed with the session, whatever becomes of its Chromium
-// process.
+// permissionGrants are the decisions that a session remembers, from the first use of
+// the store to the end of the session.
 type permissionGrants struct {
-	mu     sync.Mutex
-	store  *permissions.Store // nil while it is not open
-	end    func()             // that lets go of its directory, nil in memory
-	closed bool
+	mu    sync.Mutex
+	store *permissions.Store // nil while it is not open
 }
 
 func (g *permissionGrants) opened() *permissions.Store {
@@ -121,59 +118,22 @@ func (g *permissionGrants) open(ctx context.Context, s *Session) (*permissions.S
 	if store := g.opened(); store != nil {
 		return store, nil
 	}
-	at, err := s.place(ctx)
+	dir, err := s.kept.open(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case g.closed:
-		return nil, ErrSessionClosed
-	case g.store != nil:
-		return g.store, nil
-	case s.key.memory || at.host.process == nil:
-		g.store, err = permissions.Open(nil, "")
-	default:
-		err = g.openFile(s, at.host.process)
+	if g.store == nil {
+		g.store, err = permissions.Open(dir, permissionsFile)
 	}
 	return g.store, err
-}
-
-// openFile opens the file in the directory of a Chromium process. Another session
-// may have it open that was in the directory before and has lost its process.
-func (g *permissionGrants) openFile(s *Session, p *chromium.Process) (err error) {
-	path, files := p.UserDataDir(), &s.browser.permissionFiles
-	if other, taken := files.LoadOrStore(path, s); taken {
-		return fmt.Errorf("%s is open in %s, which has to be closed first", filepath.Join(path, permissionsFile), other.(*Session).title())
-	}
-	defer func() {
-		if err != nil {
-			files.Delete(path)
-		}
-	}()
-	dir, err := chromium.OpenFiles(path, p.User())
-	if err != nil {
-		return err
-	}
-	store, err := permissions.Open(dir, permissionsFile)
-	if err != nil {
-		return errors.Join(err, dir.Close())
-	}
-	g.store, g.end = store, func() {
-		_ = dir.Close()
-		files.Delete(path)
-	}
-	return nil
 }
 
 func (g *permissionGrants) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed, g.store = true, nil
-	if g.end != nil {
-		g.end()
-	}
+	g.store = nil
 }
 
 // rememberable is what an answer is remembered for: nothing where it was for the

@@ -512,7 +512,7 @@ func TestPermissionGrants_WhatCannotBeWrittenIsAnsweredAndLogged(t *testing.T) {
 	b := grantsBrowser(t, server, "", slog.New(slog.NewTextHandler(&log, nil)))
 	s, g := b.DefaultSession(), grants(PermissionPersistentStorage)
 	remembering(t, s, g.handle)
-	s.permissions.grants.end() // as good as a full disk
+	s.kept.end() // as good as a full disk
 	page := testPage(t, s, html(server, "a.localhost", ""))
 	for range 2 {
 		want(t, page, persist, true)

@@ -117,16 +117,44 @@ func (n *nativePermissions) set(asked, checked bool) {
 
 // setAll sets what holds where there is no setting for the origin.
 func (n *nativePermissions) setAll() {
-	granted := otherTypes
-	if !n.asked {
-		granted = slices.Concat(otherTypes, typesAskedFor)
+	for _, at := range n.places() {
+		n.setAllIn(at, n.grantedToAll())
 	}
+}
+
+func (n *nativePermissions) grantedToAll() []string {
+	if n.asked {
+		return otherTypes
+	}
+	return slices.Concat(otherTypes, typesAskedFor)
+}
+
+func (n *nativePermissions) setAllIn(at *place, granted []string) {
 	params := map[string]any{"permissions": granted}
-	if id := n.at.param(); id != "" {
+	if id := at.param(); id != "" {
 		params["browserContextId"] = id
 	}
-	root := n.at.host.root()
+	root := at.host.root()
 	root.Conn().Send(cdp.Command{Session: root, Method: "Browser.grantPermissions", Params: params})
+}
+
+// places are the contexts that hold the session's pages.
+func (n *nativePermissions) places() []*place {
+	return append([]*place{n.at}, n.session.clientContexts()...)
+}
+
+// joined is told of a further context of the session's: what holds for the session
+// holds in it.
+func (n *nativePermissions) joined(at *place) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if at.host.process == nil && !n.asked {
+		return
+	}
+	n.setAllIn(at, n.grantedToAll())
+	for key, entry := range n.entries {
+		n.tellIn(at, key, entry.granted)
+	}
 }
 
 // wanted is what Chromium has to know of an entry.
@@ -151,14 +179,20 @@ func (n *nativePermissions) bring(key nativeKey, entry *nativeEntry) {
 
 // tell tells Chromium of a setting.
 func (n *nativePermissions) tell(key nativeKey, granted bool) {
+	for _, at := range n.places() {
+		n.tellIn(at, key, granted)
+	}
+}
+
+func (n *nativePermissions) tellIn(at *place, key nativeKey, granted bool) {
 	params := map[string]any{"permission": key.permission, "setting": permissionState(granted), "origin": key.origin}
 	if key.embedded != "" {
 		params["embeddedOrigin"] = key.embedded
 	}
-	if id := n.at.param(); id != "" {
+	if id := at.param(); id != "" {
 		params["browserContextId"] = id
 	}
-	root := n.at.host.root()
+	root := at.host.root()
 	root.Conn().Send(cdp.Command{Session: root, Method: "Browser.setPermission", Params: params, Done: func(_ jsonv2.Value, err error) {
 		if err != nil && !errors.Is(err, cdp.ErrDetached) && n.session.life.Err() == nil {
 			n.session.browser.log.Warn("Chromium does not take a permission", "permission", key.permission.Name, "origin", key.origin, "error", err)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cdpbridge/cdpbridge/cdp"
@@ -30,7 +31,8 @@ type permissionPages struct {
 	questions *channel
 
 	eventName      string // by which the worlds of a document talk
-	scriptURL      string // of the scripts that stop in the debugger
+	scriptURL      string // of the script in documents that stops in the debugger
+	workerURL      string // of that in workers, whose own scripts can find it out
 	page, isolated *preload
 	rules          map[permissionAnswerers]*preload // tell the isolated one who answers
 
@@ -61,7 +63,7 @@ func newPermissionPages(s *Session, d *permissionDecider) *permissionPages {
 	isolated := func(text string) *preload {
 		return &preload{PreloadScript: PreloadScript{World: IsolatedWorld, AllFrames: true}, text: text, worldName: permissionWorld, immediately: true}
 	}
-	p.eventName, p.scriptURL = rand.Text(), "bridge:"+rand.Text()
+	p.eventName, p.scriptURL, p.workerURL = rand.Text(), "bridge:"+rand.Text(), "bridge:"+rand.Text()
 	p.page = &preload{PreloadScript: PreloadScript{World: MainWorld, AllFrames: true}, text: permissions.PageScript(p.eventName), immediately: true}
 	p.isolated = isolated(permissions.IsolatedScript(p.eventName, p.scriptURL))
 	p.rules = map[permissionAnswerers]*preload{}
@@ -146,9 +148,13 @@ func (p *permissionPages) bring(t *cdp.Target, at *permissionTarget) (commands [
 	switch {
 	case p.checks && at.stop == nil:
 		at.stop = p.follow(t)
+		stopping := p.workerURL
+		if t.HasFrames() {
+			stopping = p.scriptURL
+		}
 		commands = append(commands,
 			cdp.Command{Session: t.Session, Method: "Debugger.enable"},
-			cdp.Command{Session: t.Session, Method: "Debugger.setBlackboxPatterns", Params: map[string]any{"patterns": []string{"^(?!" + p.scriptURL + "$)"}, "skipAnonymous": true}})
+			cdp.Command{Session: t.Session, Method: "Debugger.setBlackboxPatterns", Params: map[string]any{"patterns": []string{"^(?!" + stopping + "$)"}, "skipAnonymous": true}})
 	case !p.checks && at.stop != nil:
 		at.stop()
 		at.stop = nil
@@ -156,7 +162,7 @@ func (p *permissionPages) bring(t *cdp.Target, at *permissionTarget) (commands [
 	}
 	if (p.asks || p.checks) && !t.HasFrames() && !at.scripted {
 		at.scripted = true
-		commands = append(commands, cdp.Command{Session: t.Session, Method: "Runtime.evaluate", Params: evaluateParams{Expression: permissions.WorkerScript(p.scriptURL)}})
+		commands = append(commands, cdp.Command{Session: t.Session, Method: "Runtime.evaluate", Params: evaluateParams{Expression: permissions.WorkerScript(p.workerURL)}})
 	}
 	return commands
 }
@@ -206,6 +212,11 @@ func mainNavigation(t *cdp.Target, e cdp.Event) string {
 // checkOrigin brings what Chromium itself looks at, for the pages of an origin, to
 // what is permitted.
 func (p *permissionPages) checkOrigin(ctx context.Context, page *WebContents, address string) {
+	p.checkSome(ctx, page, address, func(Permission) bool { return true })
+}
+
+// checkSome is checkOrigin for some of the permissions.
+func (p *permissionPages) checkSome(ctx context.Context, page *WebContents, address string, which func(Permission) bool) {
 	u, err := url.Parse(address)
 	if err != nil || page == nil || u.Scheme != "http" && u.Scheme != "https" {
 		return
@@ -219,6 +230,9 @@ func (p *permissionPages) checkOrigin(ctx context.Context, page *WebContents, ad
 	from := questioner{page: page, url: address, origin: originOf(u), embedding: originOf(u), main: true}
 	var checked sync.WaitGroup
 	for query, descriptors := range nativeQueries(asks) {
+		if !which(query.Permission) {
+			continue
+		}
 		checked.Go(func() {
 			granted, _ := p.decider.check(ctx, from.check(query))
 			p.mu.Lock()
@@ -328,28 +342,45 @@ func (p *permissionPages) heard(m worldMessage) {
 	default:
 		return
 	}
-	if !m.from.ask(func() { answer(m, q) }) {
-		p.answer(m, permissionAnswer{ID: q.ID})
+	open := &m.from.checks // which requests that wait do not hold up
+	if q.Kind == "request" {
+		open = &m.from.requests
+	}
+	if !ask(open, func() { answer(m, q) }) {
+		p.tooMany(m, q)
 	}
 }
 
 // ask answers a question of a document in a goroutine of its own, unless too many
-// of its questions are open.
-func (w *worldContext) ask(answer func()) bool {
-	if w.questions.Add(1) > maxQuestions {
-		w.questions.Add(-1)
+// are open.
+func ask(open *atomic.Int32, answer func()) bool {
+	if open.Add(1) > maxQuestions {
+		open.Add(-1)
 		return false
 	}
 	go func() {
-		defer w.questions.Add(-1)
+		defer open.Add(-1)
 		answer()
 	}()
 	return true
 }
 
-// maxQuestions is how many questions of a document are open at a time. What is
-// more is denied.
+// maxQuestions is how many requests, and how many checks, of a document are open at a
+// time. What is more is denied.
 const maxQuestions = 256
+
+// tooMany denies a question.
+func (p *permissionPages) tooMany(m worldMessage, q permissionQuestion) {
+	from := m.questioner(q)
+	about, ok := permissions.FromQuery(q.Descriptor)
+	switch _, err := permissions.Parse(string(q.Permission)); {
+	case q.Kind == "request" && err == nil:
+		p.decider.decided(from.request(q.Permission), false, byTooMany)
+	case q.Kind == "check" && ok:
+		p.decider.toldOfCheck(from.check(about), false, byTooMany)
+	}
+	p.answer(m, permissionAnswer{ID: q.ID, State: permissionState(false)})
+}
 
 // answer tells a document. It does not wait.
 func (p *permissionPages) answer(m worldMessage, a permissionAnswer) {
@@ -360,10 +391,18 @@ func (p *permissionPages) answer(m worldMessage, a permissionAnswer) {
 func (m worldMessage) questioner(q permissionQuestion) questioner {
 	from := questioner{page: m.page, frame: m.page.frame(m.from.frameID), url: q.URL, origin: q.Origin, embedding: q.Origin, main: m.from.frameID == m.page.ID()}
 	if !from.main {
-		top, _ := m.page.target.Frame(m.page.ID())
-		from.embedding = top.Origin
+		from.embedding = m.page.topOrigin()
 	}
 	return from
+}
+
+// topOrigin is the origin of the page's document, "null" for an opaque one.
+func (w *WebContents) topOrigin() string {
+	top, _ := w.target.Frame(w.ID())
+	if top.Origin == "" || top.Origin == "null" || top.Origin == "://" {
+		return w.contexts.originOf(w.ID())
+	}
+	return top.Origin
 }
 
 // request answers a document that wants to do something.
@@ -548,8 +587,10 @@ func (p *permissionPages) check(m worldMessage, q permissionQuestion) {
 }
 
 // devices lets a document see the names of its cameras and microphones as far as
-// it is permitted.
+// it is permitted. Chromium looks at what it knows of the page, which it may not have
+// been told yet when the page is new.
 func (p *permissionPages) devices(m worldMessage, q permissionQuestion) {
+	p.checkSome(m.from.life, m.page, m.page.wireURL(), func(about Permission) bool { return about == PermissionMedia })
 	q.Permission = PermissionMedia
 	from := m.questioner(q)
 	var keys []nativeKey

@@ -189,7 +189,7 @@ func TestPermissionRequests_TwoFramesGetTheirOwnAnswersAtTheSameTime(t *testing.
 			t.Fatal(err)
 		}
 	}
-	const rounds = 200
+	rounds := atSize(50, 200)
 	call := fmt.Sprintf(`(async () => {
 		const counts = {};
 		for (let i = 0; i < %d; i++) {
@@ -528,6 +528,15 @@ func TestPermissionRequests_APageThatFloodsHasSomeAnswered(t *testing.T) {
 	s := memorySession(t)
 	requests := make(chan pending, 2*maxQuestions)
 	s.SetPermissionRequestHandler(slowly(requests))
+	decisions, refused := s.PermissionDecisions(testContext(t)), make(chan PermissionDecision)
+	go func() {
+		n := 0
+		for d := range decisions {
+			if n++; n == 5000-maxQuestions {
+				refused <- d
+			}
+		}
+	}()
 	page, other := testPage(t, s, html(server, "a.localhost", "")), testPage(t, s, html(server, "b.localhost", ""))
 	want(t, page, `(async () => {
 		let denied = 0;
@@ -535,6 +544,10 @@ func TestPermissionRequests_APageThatFloodsHasSomeAnswered(t *testing.T) {
 		await new Promise(r => { const look = () => denied >= `+fmt.Sprint(5000-maxQuestions)+` ? r() : setTimeout(look, 10); look(); });
 		return denied;
 	})()`, 5000-maxQuestions)
+	if d := next(t, refused); d.Rule != "too many" || d.Granted || d.WebContents != page {
+		t.Errorf("%+v", d)
+	}
+	want(t, page, `navigator.permissions.query({name: "geolocation"}).then(s => s.state)`, "granted") // which nobody checks
 	beginCall(t, other, `navigator.storage.persist()`)
 	for range maxQuestions {
 		next(t, requests)
@@ -545,6 +558,24 @@ func TestPermissionRequests_APageThatFloodsHasSomeAnswered(t *testing.T) {
 	}
 	one.answer <- true
 	eventually(t, other, `ended === "true"`)
+}
+
+func TestPermissionRequests_AFrameInABlankPopupGetsWhatItIsGranted(t *testing.T) {
+	t.Parallel()
+	server := permissionServer(t)
+	s := memorySession(t)
+	g := grants(PermissionPersistentStorage)
+	s.SetPermissionRequestHandler(g.handle)
+	opener := html(server, "a.localhost", "")
+	page := testPage(t, s, opener)
+	popups := events(page.Popups(testContext(t)))
+	frame := html(server, "b.localhost", script(`navigator.storage.persist().then(kept => parent.postMessage(kept, "*"))`))
+	gestured(t, page, fmt.Sprintf(`self.blank = open(""); blank.told = new Promise(r => blank.onmessage = e => r(e.data)); void (blank.document.body.innerHTML = %q)`, `<iframe src="`+frame+`"></iframe>`))
+	popup := next(t, popups)
+	want(t, popup, `told`, true)
+	if r := g.last(t); r.EmbeddingOrigin != originOfPage(t, page)+"/" || !strings.Contains(r.RequestingOrigin, "b.localhost") {
+		t.Errorf("asked %+v", r)
+	}
 }
 
 func TestPermissionRequests_ABlankPopupHasItsOpenersOrigin(t *testing.T) {
@@ -648,8 +679,8 @@ func pastScript(t testing.TB, page *WebContents, expression string) string {
 	return fmt.Sprint(r.Result.Value)
 }
 
+// Not beside other tests: who enters fullscreen has to be in front.
 func TestPermissionRequests_AYesIsNotKeptForLater(t *testing.T) {
-	t.Parallel()
 	server := permissionServer(t)
 	for _, c := range []struct {
 		permission  Permission

@@ -12,6 +12,9 @@ import (
 // ses.setProxy. The zero value is no proxy.
 type ProxyConfig = gateway.ProxyConfig
 
+// ProxyConfigError refuses a ProxyConfig, with Electron's text where Electron has one.
+type ProxyConfigError = gateway.ConfigError
+
 // The modes of ProxyConfig.
 const (
 	ProxyDirect       = gateway.ModeDirect

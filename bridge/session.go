@@ -34,6 +34,7 @@ type Session struct {
 	credentials       *credentialStore // of Fetch
 	webRequest        *WebRequest
 	preloads          *preloads
+	kept              keptFiles
 	permissions       *permissionDecider
 	externals         *externals
 	logs              *logDomain
@@ -47,6 +48,8 @@ type Session struct {
 	certificateErrors *certificateErrors
 	agents            *agents
 	serviceWorkers    *ServiceWorkers
+	downloads         *downloads
+	extensions        *extensions
 	topics            []topic
 
 	placing   turn        // of who gives the session a host and a context
@@ -54,12 +57,14 @@ type Session struct {
 	callers   int         // of FromPartition that wait for it; guarded by Browser.mu
 	front     turn        // of the page that has to stay in front of the others
 
-	mu     sync.Mutex
-	at     *place // nil before the first use and after the host is gone
-	path   string // the directory, once it is known
-	pages  map[string]*WebContents
-	order  []string // target ids of pages in the order of their opening
-	closed bool
+	mu sync.Mutex
+	at *place // nil before the first use and after the host is gone
+	// contexts are those that clients have made, which count as part of the session.
+	contexts []*place
+	path     string // the directory, once it is known
+	pages    map[string]*WebContents
+	order    []string // target ids of pages in the order of their opening
+	closed   bool
 
 	pageListeners listeners[*WebContents]
 }
@@ -111,6 +116,8 @@ func newSession(b *Browser, key sessionKey, name string, o PartitionOptions) *Se
 	s.certificateErrors = newCertificateErrors(s)
 	s.serviceWorkers = newServiceWorkers(s)
 	s.netLog = &NetLog{session: s}
+	s.downloads = newDownloads(s)
+	s.extensions = newExtensions(s)
 	s.agents = newAgents(s.interception, s.network)
 	s.topics = []topic{s.network, s.emulation, s.agents, s.serviceWorkers, s.logs, s.channels, s.permissions.pages, s.devices.pages, s.bluetooth, s.messages, s.hints, s.certificateErrors, s.preloads, s.schemePages}
 	return s
@@ -208,6 +215,7 @@ func (s *Session) place(ctx context.Context) (*place, error) {
 		s.webRequest.traffic.placed(at)
 		s.protocol.placed(at)
 		s.agents.placed(at)
+		s.extensions.placed(ctx, at)
 		return at, nil
 	}
 	closed := s.closed
@@ -314,7 +322,7 @@ func (s *Session) displaced(h *host) {
 		s.mu.Unlock()
 		return
 	}
-	s.at = nil
+	s.at, s.contexts = nil, nil
 	pages := s.pages
 	s.pages, s.order = map[string]*WebContents{}, nil
 	s.mu.Unlock()
@@ -380,7 +388,10 @@ func (s *Session) finish() {
 		page.gone(ErrSessionClosed)
 	}
 	s.end()
+	s.downloads.end()
+	s.extensions.events.end()
 	s.permissions.grants.close()
+	s.kept.close()
 	s.protocol.unplace()
 	s.pageListeners.end()
 }

@@ -161,6 +161,15 @@ func evaluated[T any](t testing.TB, page *WebContents, expression string, args .
 	return value
 }
 
+// atSize is how often or how much a long test does: less than it is about, unless all
+// of it is asked for.
+func atSize(reduced, stated int) int {
+	if os.Getenv("BRIDGE_FULL") == "1" {
+		return stated
+	}
+	return reduced
+}
+
 // testDir is a directory for a browser that ends before the test does. That of
 // the test itself is closed to Chromium's user.
 func testDir(t testing.TB) string {

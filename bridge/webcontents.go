@@ -148,6 +148,9 @@ func (w *WebContents) Title(ctx context.Context) (string, error) {
 	return Evaluate[string](ctx, w, "document.title")
 }
 
+// LastTitle is the title that Chromium last told, which does not ask the page.
+func (w *WebContents) LastTitle() string { return w.target.Info().Title }
+
 //go:embed js/titles.js
 var titlesJS string
 

@@ -141,6 +141,11 @@ func (f *Files) Rename(from, to string) error {
 	return f.user.do(func() error { return f.root.Rename(from, to) })
 }
 
+// Link gives a file a second name within the directory.
+func (f *Files) Link(from, to string) error {
+	return f.user.do(func() error { return f.root.Link(from, to) })
+}
+
 // Sync makes the names in the directory of name last.
 func (f *Files) Sync(name string) error {
 	return f.user.do(func() error { return atomicfile.SyncDir(f.root, name) })
@@ -149,6 +154,12 @@ func (f *Files) Sync(name string) error {
 // Remove removes a file, a symbolic link or an empty directory.
 func (f *Files) Remove(name string) error {
 	return f.user.do(func() error { return f.root.Remove(name) })
+}
+
+// RemoveAll removes a directory and what is in it. That there is none is no
+// error.
+func (f *Files) RemoveAll(name string) error {
+	return f.user.do(func() error { return f.root.RemoveAll(name) })
 }
 
 // Readlink returns the target of a symbolic link.

@@ -114,6 +114,9 @@ func flags(o Options, userDataDir string) ([]string, error) {
 	if !o.Headful {
 		args = append(args, "--headless")
 	}
+	if o.DebuggingPort {
+		args = append(args, "--remote-debugging-port=0")
+	}
 	if o.NoSandbox {
 		args = append(args, "--no-sandbox")
 	}

@@ -41,6 +41,10 @@ type Options struct {
 	// User is who runs Chromium, when the bridge is root (Linux only). nil means
 	// the user cdpbridge, chromium or nobody, the first that there is.
 	User *User
+	// DebuggingPort has the browser listen on a port of 127.0.0.1 too, which it writes
+	// to the file DevToolsActivePort in its directory: every program of the machine
+	// can drive it. It is for a browser of a moment that has nothing to hide.
+	DebuggingPort bool
 	// Env are further environment variables, as "name=value".
 	Env []string
 	// Preferences and LocalState are merged into the files Default/Preferences

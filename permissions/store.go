@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cdpbridge/cdpbridge/internal/atomicfile"
+	"github.com/cdpbridge/cdpbridge/internal/grantfile"
 )
 
 // MaxGrants is how many decisions a store keeps.
@@ -221,11 +222,7 @@ func (s *Store) save(grants map[subject]Decision) error {
 	if s.dir == nil {
 		return nil
 	}
-	data, err := encode(list(grants))
-	if err == nil {
-		err = atomicfile.Write(s.dir, s.name, data)
-	}
-	if err != nil {
+	if err := grantfile.Write(s.dir, s.name, list(grants)); err != nil {
 		return fmt.Errorf("writing the store of permissions: %w", err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cdpbridge/cdpbridge/chromium"
+	"github.com/cdpbridge/cdpbridge/internal/grantfile"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 123, time.FixedZone("", 3600))
@@ -186,7 +187,7 @@ func TestStore_ADamagedFileIsSetAsideAndSaidSo(t *testing.T) {
 		"a media type of no": `{"version":1,"grants":[` + strings.Replace(entry, `"usb"`, `"usb","mediaType":"audio"`, 1) + `]}`,
 		"two decisions":      `{"version":1,"grants":[` + entry + `,` + entry + `]}`,
 		"a time of no year":  `{"version":1,"grants":[` + strings.Replace(entry, "2026-11-23T12:00:00Z", "9999-12-31T23:59:59-10:00", 1) + `]}`,
-		"too long":           `{"version":1,"grants":[]}` + strings.Repeat(" ", maxStoreFile),
+		"too long":           `{"version":1,"grants":[]}` + strings.Repeat(" ", grantfile.MaxSize),
 		"too many decisions": `{"version":1,"grants":[{}` + strings.Repeat(`,{}`, MaxGrants) + `]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -377,15 +378,20 @@ func FuzzStoreFile(f *testing.F) {
 	f.Add([]byte(`{"version":2}`))
 	f.Add([]byte(`{"Version":1,"grants":null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		grants, err := decode(data)
+		all, err := grantfile.Decode[Grant](data)
 		if err != nil {
 			return
 		}
-		text, err := encode(list(grants))
+		grants, err := index(all)
+		if err != nil {
+			return
+		}
+		text, err := grantfile.Encode(list(grants))
 		if err != nil {
 			t.Fatalf("%q cannot be written again: %v", data, err)
 		}
-		if again, err := decode(text); err != nil || !reflect.DeepEqual(list(again), list(grants)) {
+		again, err := grantfile.Decode[Grant](text)
+		if err != nil || !reflect.DeepEqual(again, list(grants)) {
 			t.Errorf("%q is written as %q: %v", data, text, err)
 		}
 	})

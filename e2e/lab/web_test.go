@@ -135,7 +135,9 @@ func (w web) ourPage(t testing.TB, choose func(*bridge.Session)) *bridge.WebCont
 	t.Cleanup(func() {
 		s.OnSelectSerialPort(nil)
 		s.OnSelectHIDDevice(nil)
-		s.RevokeDevices(func(devices.Grant) bool { return true })
+		if err := s.RevokeDevices(func(devices.Grant) bool { return true }); err != nil {
+			t.Error(err)
+		}
 	})
 	choose(s)
 	// No policy gives Chromium's own devices, and events of theirs, to this origin.
