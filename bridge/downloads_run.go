@@ -222,10 +222,17 @@ func (d *DownloadItem) finish() {
 		err = d.deliver()
 	}
 	if err != nil {
-		d.interrupted(fileReason(err), true)
+		d.fileFailed(err)
 		return
 	}
 	d.end(DownloadCompleted)
+}
+
+// fileFailed is told that what was written cannot be kept, or not be put where it
+// goes.
+func (d *DownloadItem) fileFailed(err error) {
+	d.session.browser.log.Warn("a download's file cannot be put in its place", "path", d.SavePath(), "error", err)
+	d.interrupted(fileReason(err), true)
 }
 
 // deliver gives the whole file its name.
@@ -317,7 +324,7 @@ func (d *DownloadItem) lose(reason string) {
 	err := d.keep()
 	d.transfer, d.native = nil, false
 	if err != nil {
-		d.interrupted(fileReason(err), true)
+		d.fileFailed(err)
 		return
 	}
 	d.interrupted(reason, d.canResume())
