@@ -26,8 +26,9 @@ const (
 	WaitDOMContentLoaded
 	// WaitCommit waits until the document has begun to arrive.
 	WaitCommit
-	// WaitNetworkIdle waits until the page had no request open for half a
-	// second.
+	// WaitNetworkIdle waits until the main frame had no request open for half a
+	// second. A fetch is open until its body has come, and Chromium may not take
+	// one in that nobody reads.
 	WaitNetworkIdle
 )
 
@@ -259,6 +260,7 @@ type navigation struct {
 	failed       *LoadError // what Chromium has said already
 	entry        int        // of the history, for a navigation in it
 	written      bool       // LoadHTML: the document stays and gets new content
+	idle         *writtenIdle
 	sameDocument bool       // the document stays and gets another address
 	started      bool
 	committed    bool            // the document has begun to arrive
@@ -274,7 +276,12 @@ func (w *WebContents) navigate(ctx context.Context, n *navigation, start func(co
 	n.page, n.number, n.reached = w, w.loads.Add(1), map[string]bool{}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	progress := w.progress(ctx)
+	if n.written && n.until == WaitNetworkIdle {
+		var end func()
+		ctx, end = n.watchIdle(ctx)
+		defer end()
+	}
+	progress := n.progress(ctx)
 	err := start(ctx)
 	if err == nil {
 		err = n.follow(ctx, progress)
@@ -287,10 +294,13 @@ func (w *WebContents) navigate(ctx context.Context, n *navigation, start func(co
 }
 
 // progress is the events by which a navigation is followed.
-func (w *WebContents) progress(ctx context.Context) iter.Seq2[cdp.Event, error] {
-	return w.target.Session.Events(ctx, cdp.QueueOptions{},
-		"Page.frameStartedNavigating", "Page.frameRequestedNavigation", "Page.frameNavigated", "Page.navigatedWithinDocument",
-		"Page.lifecycleEvent", "Page.frameStoppedLoading", "Inspector.targetCrashed")
+func (n *navigation) progress(ctx context.Context) iter.Seq2[cdp.Event, error] {
+	methods := []string{"Page.frameStartedNavigating", "Page.frameRequestedNavigation", "Page.frameNavigated", "Page.navigatedWithinDocument",
+		"Page.lifecycleEvent", "Page.frameStoppedLoading", "Inspector.targetCrashed"}
+	if n.idle != nil {
+		methods = append(methods, "Network.requestWillBeSent", "Network.loadingFinished", "Network.loadingFailed")
+	}
+	return n.page.target.Session.Events(ctx, cdp.QueueOptions{}, methods...)
 }
 
 // pageProgress is one of those events.
@@ -302,6 +312,7 @@ type pageProgress struct {
 	Disposition    string `json:"disposition"`    // of frameRequestedNavigation
 	Name           string `json:"name"`           // of lifecycleEvent
 	Type           string `json:"type"`           // of frameNavigated: Navigation or BackForwardCacheRestore
+	RequestID      string `json:"requestId"`      // of the domain Network
 	Frame          struct {
 		ID             string `json:"id"`
 		LoaderID       string `json:"loaderId"`
@@ -312,7 +323,10 @@ type pageProgress struct {
 // follow reads events until the navigation is done.
 func (n *navigation) follow(ctx context.Context, progress iter.Seq2[cdp.Event, error]) error {
 	for e, err := range progress {
-		if err != nil {
+		switch {
+		case errors.Is(err, errIdle):
+			return nil
+		case err != nil:
 			return n.page.explain(err)
 		}
 		if e.Method == "Inspector.targetCrashed" {
@@ -321,6 +335,9 @@ func (n *navigation) follow(ctx context.Context, progress iter.Seq2[cdp.Event, e
 		var p pageProgress
 		if err := jsonv2.Unmarshal(e.Params, &p, jsonv2.AllowInvalidUTF8(true)); err != nil {
 			return err
+		}
+		if n.idle != nil && (p.FrameID == n.page.ID() || p.FrameID == "") {
+			n.idle.note(e.Method, p)
 		}
 		if p.FrameID != n.page.ID() && p.Frame.ID != n.page.ID() {
 			continue
@@ -379,6 +396,7 @@ func (n *navigation) commit(ctx context.Context, p pageProgress) (done bool, err
 		return false, n.aborted()
 	}
 	n.loader, n.committed, n.leaving, n.written = p.Frame.LoaderID, true, false, false
+	n.idle = n.idle.end()
 	if url := p.Frame.UnreachableURL; url != "" {
 		// The error page has to be complete: before, it does not know the code,
 		// and Chromium takes no commands for the page.

@@ -554,6 +554,41 @@ func TestLoadHTML_RunsTheDocumentAndWaits(t *testing.T) {
 	want(t, blank, "document.title + ' ' + location.href", "on blank about:blank")
 }
 
+func TestLoadHTML_WaitsUntilNoRequestIsOpen(t *testing.T) {
+	t.Parallel()
+	ctx, s, server := testContext(t), memorySession(t), fixture.New(t)
+	idle := LoadOptions{WaitUntil: WaitNetworkIdle}
+	page := testPage(t, s, "")
+	if err := page.LoadURL(ctx, server.URL("a.test", "/page/first"), idle); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := page.LoadHTML(ctx, `<script>window.late = 0; setTimeout(async () => { await fetch("/page/late"); late = 1 }, 300)</script>`, idle); err != nil {
+			t.Fatal(err)
+		}
+		want(t, page, "late", 1)
+	}
+	release := server.Hold("/held")
+	defer release()
+	written := make(chan error, 1)
+	go func() { written <- page.LoadHTML(ctx, `<title>held</title><script>fetch("/held").then(r => r.text())</script>`, idle) }()
+	if _, err := server.WaitRequest(ctx, "/held"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-written:
+		t.Errorf("with a request open: %v", err)
+	case <-time.After(2 * idleTime):
+	}
+	release()
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	if err := page.LoadHTML(ctx, `<script>location.replace("/page/end")</script>`, idle); err != nil || page.URL() != server.URL("a.test", "/page/end") {
+		t.Errorf("a document that goes elsewhere: %v, at %s", err, page.URL())
+	}
+}
+
 func TestLoadFile_OpensWhatChromiumMayRead(t *testing.T) {
 	t.Parallel()
 	ctx, s := testContext(t), memorySession(t)

@@ -706,7 +706,8 @@ func TestPermissionRequests_AYesIsNotKeptForLater(t *testing.T) {
 					t.Fatal("the grant does not end")
 				}
 			}
-			eventually(t, page, `new Promise(r => setTimeout(() => r(true), 100))`) // the page has its own clock
+			// The page's own permit ends by the page's clock, which began with the answer.
+			eventually(t, page, `new Promise(r => setTimeout(() => r(true), 3000))`)
 			pastScript(t, page, settled(c.call))
 			eventually(t, page, `!`+c.state)
 			want(t, page, `new Promise(r => setTimeout(() => r(!!`+c.state+`), 100))`, false)
