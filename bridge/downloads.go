@@ -191,13 +191,14 @@ func (d *downloads) count(by int) {
 	}
 }
 
-// began takes a download that a page began. It runs on the connection's reader.
-func (d *downloads) began(tr *transfer, t *cdp.Target) {
+// began takes a download that a page began, unless the session has ended. It runs
+// on the connection's reader.
+func (d *downloads) began(tr *transfer, t *cdp.Target) bool {
 	var page *WebContents
 	if top := t.Page(); top != nil {
 		page = d.session.page(top.ID())
 	}
-	d.begin(func() {
+	return d.begin(func() {
 		d.run(d.newItem(&place{tr.host, tr.contextID}, page, d.heads.of(tr)).of(tr))
 	})
 }
@@ -240,12 +241,13 @@ func (d *downloads) run(item *DownloadItem) {
 }
 
 // begin does what takes its time, unless the session has ended.
-func (d *downloads) begin(f func()) {
+func (d *downloads) begin(f func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.ended {
 		d.running.Go(f)
 	}
+	return !d.ended
 }
 
 // end ends the downloads with the session, and returns when nothing is left of

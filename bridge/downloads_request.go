@@ -70,9 +70,6 @@ func (s *Session) requestDownload(ctx context.Context, at *place, r downloadRequ
 	if a.transfer == nil && a.reason == "" {
 		a.reason = interruptReason(err)
 	}
-	if a.transfer != nil {
-		a.transfer.contextID = at.contextID
-	}
 	return a
 }
 
@@ -94,7 +91,7 @@ func (q *downloadQuestion) ask(ctx context.Context, at *place, page *cdp.Session
 	leave := q.session.joinHidden(t)
 	defer leave()
 	began, heads := make(chan *transfer, 1), make(chan downloadAnswer, 1)
-	defer at.host.transfers.expect(page, began)()
+	defer at.host.transfers.expect(page, at.contextID, began)()
 	route := &cdp.Route{
 		Target: t, Order: downloadOrder,
 		Patterns: []cdp.Pattern{{URLPattern: "*", ResourceType: document}, {URLPattern: "*", ResourceType: document, RequestStage: "Response"}},

@@ -18,6 +18,7 @@ type downloadRun struct {
 
 	decided   chan struct{} // closed when the handler has had its say
 	prevented bool
+	placed    bool // it is known where the file goes
 	hopeless  bool // it cannot go on
 	chosen    bool // the program has set the path; guarded by DownloadItem.mu
 	taken     string
@@ -117,17 +118,9 @@ func (d *DownloadItem) decide() {
 		}
 		d.mu.Unlock()
 	}
+	d.placed = true
 	if d.hopeless {
 		d.end(DownloadInterrupted)
-	}
-}
-
-func (d *DownloadItem) isDecided() bool {
-	select {
-	case <-d.decided:
-		return !d.prevented
-	default:
-		return false
 	}
 }
 
@@ -147,7 +140,7 @@ func (d *DownloadItem) follow() {
 		d.lose(d.reason())
 	case transferCompleted:
 		d.grow()
-		if d.isDecided() {
+		if d.placed {
 			d.finish()
 		}
 	default:
@@ -161,7 +154,7 @@ func (d *DownloadItem) grow() {
 	if d.file == nil {
 		return
 	}
-	if d.isDecided() && d.kept == nil {
+	if d.placed && d.kept == nil {
 		d.besideTarget()
 	}
 	received := d.kept.bytes() + d.file.size()
@@ -342,7 +335,7 @@ func (d *DownloadItem) interrupted(reason string, resumable bool) {
 	switch {
 	case resumable:
 		d.updates.tell(DownloadInterrupted)
-	case d.isDecided():
+	case d.placed:
 		d.end(DownloadInterrupted)
 	}
 }
@@ -358,9 +351,7 @@ func (d *DownloadItem) drop() {
 		d.asking()
 	}
 	if d.transfer != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		defer cancel()
-		_ = d.transfer.cancel(ctx) // it fails when the process or the context is gone
+		d.transfer.abandon()
 		d.file.discard()
 		d.file = nil
 		d.update(func(i *DownloadInfo) { i.ReceivedBytes = 0 })

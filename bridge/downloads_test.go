@@ -374,8 +374,16 @@ func wantNothingStaged(t testing.TB, s *Session) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var staged []os.DirEntry
+	defer func() {
+		for _, entry := range staged {
+			info, _ := entry.Info()
+			t.Log("staged:", info)
+		}
+	}()
 	downloadHolds(t, "nothing is staged", func() bool {
-		entries, err := os.ReadDir(at.host.transfers.path(""))
-		return err == nil && len(entries) == 0
+		var err error
+		staged, err = os.ReadDir(at.host.transfers.path(""))
+		return err == nil && len(staged) == 0
 	})
 }

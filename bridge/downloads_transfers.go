@@ -2,9 +2,11 @@ package bridge
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -23,7 +25,13 @@ type transfers struct {
 
 	mu       sync.Mutex
 	all      map[string]*transfer
-	expected map[*cdp.Session]chan<- *transfer // what a hidden page has asked for
+	expected map[*cdp.Session]expectation // by hidden page
+}
+
+// expectation is a download that a hidden page has asked for.
+type expectation struct {
+	contextID string
+	to        chan *transfer // nil when nobody waits for it any more
 }
 
 // transfer is one download of Chromium's.
@@ -34,8 +42,9 @@ type transfer struct {
 
 	moved chan struct{} // holds a token when there is news
 
-	mu       sync.Mutex
-	progress transferProgress
+	mu        sync.Mutex
+	progress  transferProgress
+	abandoned bool // nothing is to be left of it
 }
 
 // transferProgress is what Chromium tells of a download. It says "canceled" of
@@ -54,7 +63,7 @@ const (
 )
 
 func newTransfers(h *host) *transfers {
-	return &transfers{host: h, all: map[string]*transfer{}, expected: map[*cdp.Session]chan<- *transfer{}}
+	return &transfers{host: h, all: map[string]*transfer{}, expected: map[*cdp.Session]expectation{}}
 }
 
 // stagingDir is where Chromium writes, below its user data directory.
@@ -110,7 +119,7 @@ func (ts *transfers) probe() error {
 		return err
 	}
 	defer files.Close()
-	name := path.Join(stagingDir, "probe")
+	name := path.Join(stagingDir, "probe-"+rand.Text())
 	return errors.Join(files.WriteFile(name, make([]byte, 64<<10)), files.Remove(name))
 }
 
@@ -137,34 +146,66 @@ func (ts *transfers) began(page *cdp.Session, t *cdp.Target, d cdp.Download) {
 		return
 	}
 	tr := &transfer{host: ts.host, Download: d, moved: make(chan struct{}, 1), progress: transferProgress{State: transferRuns}}
-	ts.mu.Lock()
-	ts.all[d.GUID] = tr
-	expected := ts.expected[page]
-	delete(ts.expected, page)
-	ts.mu.Unlock()
-	if t == nil {
-		if expected != nil {
-			expected <- tr
-		}
+	if ts.add(tr, page) {
 		return
 	}
-	tr.contextID = t.BrowserContextID()
-	if s := ts.host.session(tr.contextID); s != nil {
-		s.downloads.began(tr, t)
+	if t != nil {
+		tr.contextID = t.BrowserContextID()
+		if s := ts.host.session(tr.contextID); s != nil && s.downloads.began(tr, t) {
+			return
+		}
 	}
+	tr.abandon()
 }
 
-// expect makes the next download of a hidden page come to the channel, which
-// has room for one.
-func (ts *transfers) expect(page *cdp.Session, to chan<- *transfer) (forget func()) {
+// add notes a download, and hands it over if its page is a hidden one that
+// somebody has asked for it.
+func (ts *transfers) add(tr *transfer, page *cdp.Session) bool {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	ts.expected[page] = to
+	ts.all[tr.GUID] = tr
+	expected := ts.expected[page]
+	tr.contextID = expected.contextID
+	delete(ts.expected, page)
+	if expected.to == nil {
+		return false
+	}
+	expected.to <- tr
+	return true
+}
+
+// expect makes the next download of a hidden page in a context come to the
+// channel, which has room for one.
+func (ts *transfers) expect(page *cdp.Session, contextID string, to chan *transfer) (forget func()) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.expected[page] = expectation{contextID, to}
 	return func() {
 		ts.mu.Lock()
 		defer ts.mu.Unlock()
-		delete(ts.expected, page)
+		select {
+		case tr := <-to:
+			tr.abandon()
+		default: // it can still come
+			if _, waits := ts.expected[page]; waits {
+				ts.expected[page] = expectation{contextID: contextID}
+			}
+		}
 	}
+}
+
+// contextGone removes what Chromium has left of the downloads of a context.
+func (ts *transfers) contextGone(contextID string) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	maps.DeleteFunc(ts.expected, func(_ *cdp.Session, e expectation) bool { return e.contextID == contextID })
+	maps.DeleteFunc(ts.all, func(guid string, tr *transfer) bool {
+		gone := tr.contextID == contextID
+		if gone {
+			ts.discard(guid)
+		}
+		return gone
+	})
 }
 
 // watch follows the downloads until the process ends.
@@ -182,6 +223,9 @@ func (ts *transfers) watch(events iter.Seq2[cdp.Event, error]) {
 		ts.mu.Unlock()
 		if tr != nil {
 			tr.update(p)
+		}
+		if tr != nil && p.State != transferRuns && tr.isAbandoned() {
+			ts.discard(tr.GUID)
 		}
 	}
 }
@@ -204,11 +248,33 @@ func (tr *transfer) now() transferProgress {
 
 // cancel ends the download, and Chromium removes what it has written of it.
 func (tr *transfer) cancel(ctx context.Context) error {
+	return tr.host.root().Call(ctx, "Browser.cancelDownload", tr.param(), nil)
+}
+
+func (tr *transfer) param() map[string]string {
 	params := map[string]string{"guid": tr.GUID}
 	if tr.contextID != tr.host.defaultContext {
 		params["browserContextId"] = tr.contextID
 	}
-	return tr.host.root().Call(ctx, "Browser.cancelDownload", params, nil)
+	return params
+}
+
+// abandon cancels the download, and sees to it that nothing is left of it: what
+// is there now is removed, and what Chromium renames meanwhile once Chromium says
+// that the download has ended.
+func (tr *transfer) abandon() {
+	tr.mu.Lock()
+	tr.abandoned = true
+	tr.mu.Unlock()
+	root := tr.host.root()
+	root.Conn().Send(cdp.Command{Session: root, Method: "Browser.cancelDownload", Params: tr.param()})
+	tr.host.transfers.discard(tr.GUID)
+}
+
+func (tr *transfer) isAbandoned() bool {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.abandoned
 }
 
 // stagedFile is what Chromium has written of a download, under a name of the
@@ -262,23 +328,30 @@ func (f *stagedFile) path() string { return f.transfers.path(f.name + ".part") }
 
 // discard closes the file and removes all names that it has in the staging
 // directory.
-func (f *stagedFile) discard() { f.remove(".part", "", ".crdownload") }
+func (f *stagedFile) discard() {
+	if f != nil {
+		f.Close()
+		f.transfers.discard(f.name)
+	}
+}
 
 // forget closes the file, and leaves Chromium what is Chromium's.
-func (f *stagedFile) forget() { f.remove(".part") }
-
-func (f *stagedFile) remove(suffixes ...string) {
-	if f == nil {
-		return
-	}
+func (f *stagedFile) forget() {
 	f.Close()
-	files, err := f.transfers.files()
+	f.transfers.remove(f.name + ".part")
+}
+
+// discard removes all names of a download.
+func (ts *transfers) discard(guid string) { ts.remove(guid+".part", guid, guid+".crdownload") }
+
+func (ts *transfers) remove(names ...string) {
+	files, err := ts.files()
 	if err != nil {
 		return // and the directory is gone
 	}
 	defer files.Close()
-	for _, suffix := range suffixes {
-		files.Remove(path.Join(stagingDir, f.name+suffix))
+	for _, name := range names {
+		files.Remove(path.Join(stagingDir, name))
 	}
 }
 

@@ -261,7 +261,7 @@ type navigation struct {
 	entry        int        // of the history, for a navigation in it
 	written      bool       // LoadHTML: the document stays and gets new content
 	idle         *writtenIdle
-	sameDocument bool       // the document stays and gets another address
+	sameDocument bool // the document stays and gets another address
 	started      bool
 	committed    bool            // the document has begun to arrive
 	leaving      bool            // the document has asked for another one

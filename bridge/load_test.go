@@ -571,7 +571,9 @@ func TestLoadHTML_WaitsUntilNoRequestIsOpen(t *testing.T) {
 	release := server.Hold("/held")
 	defer release()
 	written := make(chan error, 1)
-	go func() { written <- page.LoadHTML(ctx, `<title>held</title><script>fetch("/held").then(r => r.text())</script>`, idle) }()
+	go func() {
+		written <- page.LoadHTML(ctx, `<title>held</title><script>fetch("/held").then(r => r.text())</script>`, idle)
+	}()
 	if _, err := server.WaitRequest(ctx, "/held"); err != nil {
 		t.Fatal(err)
 	}

@@ -250,6 +250,7 @@ func (p *place) vacate(ctx context.Context) error {
 	p.host.hidden.CloseContext(p.contextID)
 	err := p.host.root().Call(ctx, "Target.disposeBrowserContext", map[string]string{"browserContextId": p.contextID}, nil)
 	p.host.removeContext(p.contextID)
+	p.host.transfers.contextGone(p.contextID)
 	if p.host.retire() {
 		err = errors.Join(err, p.host.close())
 	}
