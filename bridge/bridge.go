@@ -36,6 +36,9 @@ type Options struct {
 	// persistent ones. It is made if it is missing. Empty means a temporary
 	// directory that is removed at the end.
 	UserDataDir string
+	// CodeCachePath is that of the default session: see
+	// PartitionOptions.CodeCachePath.
+	CodeCachePath string
 	// Binary is the browser to start. Empty means $BRIDGE_CHROMIUM, then the
 	// well-known places of Chromium, Chrome and Edge.
 	Binary string
@@ -142,7 +145,7 @@ func Launch(ctx context.Context, o Options) (*Browser, error) {
 	if err := b.chooseDirectory(); err != nil {
 		return nil, err
 	}
-	if _, err := b.FromPartition(ctx, "", PartitionOptions{}); err != nil {
+	if _, err := b.FromPartition(ctx, "", PartitionOptions{CodeCachePath: o.CodeCachePath}); err != nil {
 		b.Close()
 		return nil, err
 	}

@@ -92,12 +92,7 @@ func (ts *transfers) prepare() error {
 	if err := files.MkdirAll(stagingDir); err != nil {
 		return err
 	}
-	dir, err := os.Open(ts.path(""))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	names, err := files.Names(stagingDir)
 	for _, name := range names {
 		err = errors.Join(err, files.Remove(path.Join(stagingDir, name)))
 	}

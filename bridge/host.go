@@ -110,6 +110,9 @@ func (b *Browser) startHost(ctx context.Context, name, userDataDir string, owner
 	defer end()
 	o := b.opts.chromium()
 	o.Binary, o.UserDataDir, o.Preferences = b.binary, userDataDir, filePreferences(owner)
+	if owner != nil {
+		o.CodeCacheDir = owner.opts.CodeCachePath
+	}
 	o.Disposable = b.temp != nil && strings.HasPrefix(userDataDir, b.temp.Path())
 	o.Log = func(line string) { b.log.Debug("chromium", "host", name, "line", line) }
 	if o.Args, err = b.streams.letIn(o.Args); err != nil {

@@ -21,6 +21,12 @@ type PartitionOptions struct {
 	// directory of its own, for what a browser context that shares a process
 	// cannot do. It costs 130 to 160 MB.
 	OwnProcess bool
+	// CodeCachePath is where Chromium keeps the code that it has compiled, an absolute
+	// path to a directory of its own, made if it is missing: what
+	// Session.SetCodeCachePath sets in Electron. Empty means in the session's
+	// directory. A session that shares a process keeps such code in memory: with
+	// this it is an *UnsupportedError.
+	CodeCachePath string
 	// NoGateway gives a session that shares a process a context without the
 	// address of a gateway, so that Chromium itself tells pages refused
 	// connections and unknown hosts by their own codes. It then takes no proxy,
@@ -83,6 +89,12 @@ func (b *Browser) FromPath(ctx context.Context, path string, o PartitionOptions)
 // session returns the session with the key. Calls for different keys do not wait
 // for one another.
 func (b *Browser) session(ctx context.Context, key sessionKey, name string, o PartitionOptions) (*Session, error) {
+	if err := checkCodeCachePath(o.CodeCachePath); err != nil && o.CodeCachePath != "" {
+		return nil, fmt.Errorf("session %q: %w", name, err)
+	}
+	if o.CodeCachePath != "" && key.memory && !o.OwnProcess {
+		return nil, fmt.Errorf("session %q: %w", name, noCodeCache())
+	}
 	for {
 		s, err := b.entry(key, name, o)
 		if err != nil {

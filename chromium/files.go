@@ -162,6 +162,26 @@ func (f *Files) RemoveAll(name string) error {
 	return f.user.do(func() error { return f.root.RemoveAll(name) })
 }
 
+// Symlink makes a symbolic link, whose target may lie outside of the directory: no
+// operation of Files follows it there.
+func (f *Files) Symlink(target, name string) error {
+	return f.user.do(func() error { return f.root.Symlink(target, name) })
+}
+
+// Names returns the names in a directory, in no order.
+func (f *Files) Names(name string) (names []string, err error) {
+	err = f.user.do(func() error {
+		dir, err := f.root.Open(name)
+		if err != nil {
+			return err
+		}
+		defer dir.Close()
+		names, err = dir.Readdirnames(-1)
+		return err
+	})
+	return names, err
+}
+
 // Readlink returns the target of a symbolic link.
 func (f *Files) Readlink(name string) (target string, err error) {
 	err = f.user.do(func() error {

@@ -50,6 +50,9 @@ type Options struct {
 	// Preferences and LocalState are merged into the files Default/Preferences
 	// and Local State before the start, objects member by member.
 	Preferences, LocalState map[string]any
+	// CodeCacheDir is where Chromium keeps the code that it has compiled, made if it
+	// is missing; "" means in UserDataDir.
+	CodeCacheDir string
 	// NetLog makes Chromium log all of its network traffic, for Process.NetLog to
 	// read: "Default", "IncludeSensitive" or "Everything", Chromium's capture
 	// modes. "" is no log. Not on Windows.

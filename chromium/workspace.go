@@ -32,11 +32,12 @@ const homeName = ".home"
 
 // workspace is the directories of one host, locked for it.
 type workspace struct {
-	user    *User
-	scratch *scratch
-	short   *scratch // where TMPDIR and the stand-ins are when scratch cannot hold them, else nil
-	dir     string   // the user data directory
-	lock    *lock
+	user      *User
+	scratch   *scratch
+	short     *scratch // where TMPDIR and the stand-ins are when scratch cannot hold them, else nil
+	dir       string   // the user data directory
+	codeCache string   // empty if it is in there
+	lock      *lock
 }
 
 // openWorkspace makes, checks and locks the directories of a host and writes its
@@ -85,7 +86,12 @@ func (w *workspace) prepare(ctx context.Context, o Options) (err error) {
 	if w.lock, err = lockDirectory(ctx, w.dir, files); err != nil {
 		return err
 	}
-	if err := errors.Join(files.MkdirAll(homeName), writePreferences(files, o)); err != nil {
+	if o.CodeCacheDir != "" {
+		if w.codeCache, err = makeUserDataDir(o.CodeCacheDir, w.user); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(files.MkdirAll(homeName), writePreferences(files, o), placeCodeCache(files, w.codeCache)); err != nil {
 		return directoryError(w.dir, w.user, err)
 	}
 	return nil

@@ -20,6 +20,8 @@ func sessionCommands() map[string]sessionCommand {
 		"getInfo":                        getInfo,
 		"getCacheSize":                   getCacheSize,
 		"clearCache":                     plain((*bridge.Session).ClearCache),
+		"clearCodeCaches":                clearCodeCaches,
+		"setCodeCachePath":               setCodeCachePath,
 		"clearHostResolverCache":         plain((*bridge.Session).ClearHostResolverCache),
 		"clearAuthCache":                 plain((*bridge.Session).ClearAuthCache),
 		"closeAllConnections":            plain((*bridge.Session).CloseAllConnections),
@@ -103,6 +105,24 @@ func getCacheSize(ctx context.Context, d *domain, in params) (any, error) {
 	}
 	size, err := d.session.GetCacheSize(ctx)
 	return map[string]any{"size": size}, err
+}
+
+func clearCodeCaches(ctx context.Context, d *domain, in params) (any, error) {
+	var o bridge.ClearCodeCachesOptions
+	if err := in.decode(&o); err != nil {
+		return nil, err
+	}
+	return nil, d.session.ClearCodeCaches(ctx, o)
+}
+
+func setCodeCachePath(_ context.Context, d *domain, in params) (any, error) {
+	var p struct {
+		Path string `json:"path"`
+	}
+	if err := in.decode(&p); err != nil {
+		return nil, err
+	}
+	return nil, d.session.SetCodeCachePath(p.Path)
 }
 
 func clearStorageData(ctx context.Context, d *domain, in params) (any, error) {

@@ -126,9 +126,8 @@ func TestQuestions_ASerialPortIsChosen(t *testing.T) {
 
 // notYet are the commands of the description that the server does not have.
 var notYet = []string{
-	// Extensions, the spell checker and the caches of compiled code are not in the
-	// library.
-	"clearCodeCaches", "setCodeCachePath", "setSpellCheckerEnabled", "isSpellCheckerEnabled",
+	// Extensions and the spell checker are not connected.
+	"setSpellCheckerEnabled", "isSpellCheckerEnabled",
 	"setSpellCheckerLanguages", "getSpellCheckerLanguages", "getAvailableSpellCheckerLanguages", "setSpellCheckerDictionaryDownloadURL",
 	"listWordsInSpellCheckerDictionary", "addWordToSpellCheckerDictionary", "removeWordFromSpellCheckerDictionary",
 	"loadExtension", "removeExtension", "getExtension", "getAllExtensions",
@@ -175,6 +174,8 @@ func TestSession_BadArgumentsGetElectronsText(t *testing.T) {
 	}{
 		{"Session.setProxy", map[string]any{"mode": "nonsense"}, -32602},
 		{"Session.setProxy", map[string]any{"Mode": "direct"}, -32602},
+		{"Session.setCodeCachePath", map[string]any{"path": "relative"}, -32602},
+		{"Session.clearCodeCaches", map[string]any{"urls": []string{"no url"}}, -32602},
 		{"Session.setSSLConfig", map[string]any{"minVersion": "tls9"}, -32602},
 		{"Session.clearData", map[string]any{"origins": []string{"https://a.test"}, "excludeOrigins": []string{"https://b.test"}}, -32602},
 		{"Session.nothing", map[string]any{}, -32601},
