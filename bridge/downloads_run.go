@@ -388,17 +388,15 @@ func (d *DownloadItem) leave() {
 	}
 	d.mu.Lock()
 	state := d.info.State
+	select {
+	case <-d.decided:
+		d.destroyed = d.prevented
+	default: // the handler still thinks
+	}
 	d.mu.Unlock()
 	d.updates.tell(state)
 	d.updates.end()
 	close(d.done)
-	select {
-	case <-d.decided:
-		d.mu.Lock()
-		d.destroyed = d.prevented
-		d.mu.Unlock()
-	default: // the handler still thinks
-	}
 }
 
 func (d *DownloadItem) update(change func(*DownloadInfo)) {
