@@ -195,7 +195,7 @@ func (p *Protocol) answer(h ProtocolHandler, r *http.Request, exact string) (*ht
 		cancel()
 		go func() { // the handler may still come with a body
 			if o := <-done; o.answer != nil && o.answer.Body != nil {
-				o.answer.Body.Close()
+				(&closingBody{ReadCloser: o.answer.Body, close: func() {}}).Close()
 			}
 		}()
 		return nil, context.Cause(r.Context())
@@ -276,8 +276,8 @@ func validResponse(response *http.Response) error {
 	return nil
 }
 
-// closingBody tells when a body is closed, once. A body that panics when it is
-// read ends with an error.
+// closingBody tells when a body is closed, once. A body that panics ends with an
+// error.
 type closingBody struct {
 	io.ReadCloser
 	close func()
@@ -294,6 +294,11 @@ func (b *closingBody) Read(p []byte) (n int, err error) {
 }
 
 func (b *closingBody) Close() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: closing the body panicked: %v", netUnexpected, r)
+		}
+	}()
 	b.once.Do(func() {
 		b.close()
 		err = b.ReadCloser.Close()

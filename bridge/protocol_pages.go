@@ -262,8 +262,23 @@ func (p *protocolReply) copy(w http.ResponseWriter, local *http.Request, r *http
 	if cookies := r.Header["Set-Cookie"]; cookies != nil {
 		p.storeCookies(cookies)
 	}
+	if isRedirect(r.StatusCode) {
+		p.resolveLocation(r.Header)
+	}
 	if sendResponse(w, r) != nil {
 		panic(http.ErrAbortHandler) // the page is to see that something is missing
+	}
+}
+
+// resolveLocation resolves a redirect against the URL that the page sees, which is
+// not that of the local server.
+func (p *protocolReply) resolveLocation(h http.Header) {
+	from, err := url.Parse(p.paused.Request.URL)
+	if err != nil || h.Get("Location") == "" {
+		return
+	}
+	if to, err := from.Parse(h.Get("Location")); err == nil {
+		h.Set("Location", to.String())
 	}
 }
 

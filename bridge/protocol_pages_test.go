@@ -433,6 +433,11 @@ type panicking struct{}
 
 func (panicking) Read([]byte) (int, error) { panic("body") }
 
+// panickingAtLast is a body that panics when it is closed.
+type panickingAtLast struct{ io.Reader }
+
+func (panickingAtLast) Close() error { panic("closing") }
+
 func TestProtocol_HandlersThatMisbehaveEndTheirRequestAlone(t *testing.T) {
 	t.Parallel()
 	s := memorySession(t)
@@ -451,6 +456,10 @@ func TestProtocol_HandlersThatMisbehaveEndTheirRequestAlone(t *testing.T) {
 			return &http.Response{ContentLength: 5, Body: io.NopCloser(panicking{})}, nil
 		case "/panic/streamed":
 			return &http.Response{ContentLength: -1, Body: io.NopCloser(panicking{})}, nil
+		case "/close":
+			return &http.Response{ContentLength: 4, Body: panickingAtLast{strings.NewReader("read")}}, nil
+		case "/close/streamed":
+			return &http.Response{ContentLength: -1, Body: panickingAtLast{strings.NewReader("read")}}, nil
 		case "/short":
 			return &http.Response{ContentLength: 10, Body: io.NopCloser(strings.NewReader("abc"))}, nil
 		case "/blocks":
@@ -464,8 +473,10 @@ func TestProtocol_HandlersThatMisbehaveEndTheirRequestAlone(t *testing.T) {
 			t.Errorf("%s: the page got %+v", path, got)
 		}
 	}
-	if got := pageFetch(t, page, "/well", nil); got.Text != "well" {
-		t.Errorf("then the page got %+v", got)
+	for path, text := range map[string]string{"/close": "read", "/close/streamed": "read", "/well": "well"} {
+		if got := pageFetch(t, page, path, nil); got.Text != text {
+			t.Errorf("%s: the page got %+v", path, got)
+		}
 	}
 	want(t, page, "fetch('/blocks'), 1", 1)
 	next(t, asked)
@@ -504,6 +515,34 @@ func TestProtocol_NoHostStandsForWhatIsNotTheProgramsOwn(t *testing.T) {
 			t.Errorf("a page of the web has read %q", got.Text)
 		}
 	}
+}
+
+func TestProtocol_ARedirectAfterAnUploadStaysWithThePage(t *testing.T) {
+	t.Parallel()
+	s := memorySession(t)
+	handles(t, s, "http", func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.URL.Path != "/upload" {
+			return textResponse("thanks"), err
+		}
+		if !bytes.Contains(body, []byte("of the disk")) {
+			return textResponse("nothing came"), nil
+		}
+		return &http.Response{StatusCode: http.StatusSeeOther, Header: http.Header{"Location": {"/thanks"}}}, nil
+	})
+	page := testPage(t, s, "http://a.test/form")
+	file := filepath.Join(testDir(t), "disk.txt")
+	if err := os.WriteFile(file, []byte("of the disk"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	protocolFileInput(t, page, file)
+	want(t, page, `fetch("/upload", {method: "POST", body: f.files[0]}).then(async r => [r.url, r.redirected, await r.text()].join())`, "http://a.test/thanks,true,thanks")
+	evaluated[any](t, page, `void (() => {
+		const input = f, form = document.createElement("form");
+		Object.assign(form, {method: "post", enctype: "multipart/form-data", action: "/upload"});
+		input.name = "f"; input.replaceWith(form); form.append(input); form.submit();
+	})()`)
+	waitUntil(t, "the page is where the handler has led it", func() bool { return page.URL() == "http://a.test/thanks" })
 }
 
 // protocolFileInput gives a page an input, f, with a file of the disk.

@@ -243,8 +243,8 @@ type HeadersReceivedResult struct {
 	// already.
 	ResponseHeaders Headers
 	// StatusLine is such as "HTTP/1.1 404 Not Found". It counts only together
-	// with ResponseHeaders. A status from 300 to 399 with a header Location makes
-	// a redirect.
+	// with ResponseHeaders. 301, 302, 303, 307 or 308 with a header Location
+	// makes a redirect.
 	StatusLine string
 }
 

@@ -52,16 +52,18 @@ const wholeBody = 8 << 20
 // them has touched it.
 func (p *passage) changeBody(response ResponseDetails, body takenReader) (out io.Reader, changed bool) {
 	out = body
-	failed := false
+	broken := false // what is left of the body is not what was meant
 	eachListener(p.ctx, p, "OnResponseBody", &p.web.responseBody, func(l func(context.Context, *ResponseBodyDetails, io.Reader) io.Reader) bool {
-		failed = true // until it has returned
-		if r := l(p.ctx, &ResponseBodyDetails{p.details(), response.clone()}, out); r != nil {
-			out, changed = r, changed || r != io.Reader(body)
+		given := &notedReader{Reader: out}
+		returned := false
+		defer func() { broken = broken || !returned && given.taken.Load() }()
+		if r := l(p.ctx, &ResponseBodyDetails{p.details(), response.clone()}, given); r != nil && r != io.Reader(given) {
+			out, changed = r, true
 		}
-		failed = false
+		returned = true
 		return false
 	})
-	if failed && body.Taken() {
+	if broken {
 		out = errorReader{errors.New("a listener panicked")}
 	}
 	return out, changed || body.Taken()
@@ -71,6 +73,17 @@ func (p *passage) changeBody(response ResponseDetails, body takenReader) (out io
 type takenReader interface {
 	io.Reader
 	Taken() bool
+}
+
+// notedReader is what a listener gets to read.
+type notedReader struct {
+	io.Reader
+	taken atomic.Bool
+}
+
+func (r *notedReader) Read(p []byte) (int, error) {
+	r.taken.Store(true)
+	return r.Reader.Read(p)
 }
 
 type errorReader struct{ err error }

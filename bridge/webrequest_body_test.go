@@ -167,6 +167,28 @@ func TestWebRequest_ABodyThatCannotBeReadEndsTheRequest(t *testing.T) {
 			t.Errorf("it is %q", got)
 		}
 	})
+	t.Run("whatever the next listener makes of the rest", func(t *testing.T) {
+		webRequestBodies(t, w, "/small*", func(_ context.Context, _ *ResponseBodyDetails, body io.Reader) io.Reader {
+			io.ReadFull(body, make([]byte, 3))
+			panic("after reading")
+		})
+		webRequestBodies(t, w, "/small*", func(_ context.Context, _ *ResponseBodyDetails, body io.Reader) io.Reader { return body })
+		if got := webRequestFetch(t, page, "/small"); got != "failed" {
+			t.Errorf("it is %q", got)
+		}
+	})
+	t.Run("when what another listener has given was read", func(t *testing.T) {
+		webRequestBodies(t, w, "/small*", func(context.Context, *ResponseBodyDetails, io.Reader) io.Reader {
+			return strings.NewReader("replacement")
+		})
+		webRequestBodies(t, w, "/small*", func(_ context.Context, _ *ResponseBodyDetails, body io.Reader) io.Reader {
+			io.ReadFull(body, make([]byte, 3))
+			panic("after reading")
+		})
+		if got := webRequestFetch(t, page, "/small"); got != "failed" {
+			t.Errorf("it is %q", got)
+		}
+	})
 	t.Run("not when the listener panics before", func(t *testing.T) {
 		webRequestBodies(t, w, "/small*", func(context.Context, *ResponseBodyDetails, io.Reader) io.Reader { panic("before reading") })
 		if got := webRequestFetch(t, page, "/small"); got != "small" {
