@@ -222,7 +222,10 @@ func (f *fetch) once(r *http.Request) (*http.Response, error) {
 		return nil, netBlockedByClient
 	}
 	if send.RequestHeaders != nil {
-		r.Header = send.RequestHeaders.header()
+		agent := r.Header.Values("User-Agent")
+		if r.Header = send.RequestHeaders.header(); r.Header.Get("User-Agent") == "" {
+			r.Header["User-Agent"] = agent // package net/http would send its own
+		}
 	}
 	f.passage.sendHeaders(headersOf(r.Header))
 	response, err := f.answer(r)
@@ -264,9 +267,26 @@ func (f *fetch) ended(err error) {
 // fetchSource knows the details of a request of Fetch.
 type fetchSource struct{ r *http.Request }
 
-func (s fetchSource) referrer() string       { return s.r.Header.Get("Referer") }
-func (fetchSource) uploadData() []UploadData { return nil }
-func (fetchSource) frame() *Frame            { return nil }
+func (s fetchSource) referrer() string { return s.r.Header.Get("Referer") }
+func (fetchSource) frame() *Frame      { return nil }
+
+// uploadData is the body where it can be read twice, and else one part without
+// bytes.
+func (s fetchSource) uploadData() []UploadData {
+	switch {
+	case s.r.Body == nil || s.r.Body == http.NoBody:
+		return nil
+	case s.r.GetBody == nil:
+		return []UploadData{{}}
+	}
+	body, err := s.r.GetBody()
+	if err != nil {
+		return []UploadData{{}}
+	}
+	defer body.Close()
+	data, _ := io.ReadAll(body) // as far as it can be read
+	return []UploadData{{Bytes: data}}
+}
 
 // answer is the response of who handles the scheme, or of the network.
 func (f *fetch) answer(r *http.Request) (*http.Response, error) {

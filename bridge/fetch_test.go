@@ -524,6 +524,46 @@ func TestFetch_NSE0700_PassesTheListenersOfWebRequest(t *testing.T) {
 	})
 }
 
+func TestFetch_ListenersSeeTheBodyAndCannotTakeTheUserAgent(t *testing.T) {
+	t.Parallel()
+	ctx, s, server := testContext(t), memorySession(t), fixture.New(t)
+	agents := make(chan string, 3)
+	server.Handle("/agent", func(_ http.ResponseWriter, r *http.Request) { agents <- r.UserAgent() })
+	var seen []UploadData
+	webRequestAdded(t)(s.WebRequest().OnBeforeRequest(WebRequestFilter{}, func(_ context.Context, d *BeforeRequestDetails) BeforeRequestResult {
+		seen = d.UploadData()
+		return BeforeRequestResult{}
+	}))
+	webRequestAdded(t)(s.WebRequest().OnBeforeSendHeaders(WebRequestFilter{}, func(_ context.Context, d *BeforeSendHeadersDetails) BeforeSendHeadersResult {
+		d.RequestHeaders.Del("User-Agent")
+		return BeforeSendHeadersResult{RequestHeaders: d.RequestHeaders}
+	}))
+	agent, err := s.GetUserAgent(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		body io.Reader
+		want []UploadData
+	}{
+		"none":     {nil, nil},
+		"a text":   {strings.NewReader("sent"), []UploadData{{Bytes: []byte("sent")}}},
+		"a stream": {io.MultiReader(strings.NewReader("sent")), []UploadData{{}}},
+	} {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL("a.test", "/agent"), c.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := s.Fetch(r, FetchOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		wantEqual(t, name+": the body", seen, c.want)
+		wantEqual(t, name+": the user agent", <-agents, agent)
+	}
+}
+
 func TestFetch_CookiesThatAHopSetsAreThoseOfTheNext(t *testing.T) {
 	t.Parallel()
 	s, server := memorySession(t), fixture.New(t)
