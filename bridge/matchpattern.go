@@ -74,12 +74,21 @@ func knownScheme(scheme string, standard bool) bool {
 	return standard
 }
 
-func (p *matchPattern) setHost(host string) (problem string) {
-	if at := strings.LastIndexByte(host, ':'); at >= 0 && !strings.HasSuffix(host, "]") {
-		if p.port = host[at+1:]; !validPort(p.scheme, p.port) {
+func (p *matchPattern) setHost(authority string) (problem string) {
+	host, port, hasPort := strings.Cut(authority, ":")
+	if strings.HasPrefix(authority, "[") { // an IPv6 address
+		address, rest, closed := strings.Cut(authority[1:], "]")
+		if host = ""; address != "" {
+			host = "[" + address + "]"
+		}
+		if port, hasPort = strings.CutPrefix(rest, ":"); !closed || !hasPort && rest != "" {
+			return "Invalid host."
+		}
+	}
+	if hasPort {
+		if p.port = port; !validPort(p.scheme, port) {
 			return "Invalid port."
 		}
-		host = host[:at]
 	}
 	switch rest, below := strings.CutPrefix(host, "*."); {
 	case host == "", below && rest == "":

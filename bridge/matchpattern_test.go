@@ -63,6 +63,11 @@ func TestMatchPattern_SelectsAsChromiumDoes(t *testing.T) {
 		{"http://a.test:65536/", "", "Invalid port."},
 		{"*://a.test:80/", "", "Invalid port."},
 		{"http://a b/", "", "Invalid host."},
+		{"http://a:b:80/", "", "Invalid port."},
+		{"http://[::1/", "", "Invalid host."},
+		{"http://[::1]x/", "", "Invalid host."},
+		{"http://[::1]:x/", "", "Invalid port."},
+		{"http://[]/", "", "Host can not be empty."},
 	} {
 		t.Run(c.pattern+" "+c.url, func(t *testing.T) {
 			p, problem := parseMatchPattern(c.pattern)
